@@ -1,0 +1,2 @@
+// Package fetch runs downloads.
+package fetch

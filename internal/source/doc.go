@@ -1,0 +1,2 @@
+// Package source fetches content from outside the cluster.
+package source

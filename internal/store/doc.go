@@ -1,0 +1,2 @@
+// Package store keeps content on this host.
+package store
