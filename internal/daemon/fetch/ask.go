@@ -1,0 +1,291 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/daemon/fetch/pick"
+	"github.com/darter-p2p/darter/internal/source"
+	"github.com/darter-p2p/darter/internal/store"
+)
+
+// asking is one ask in flight.
+type asking struct {
+	ask      pick.Ask
+	cancel   context.CancelFunc
+	received atomic.Int64
+	stalled  bool // cancelled because nothing came
+	dropped  bool // cancelled because it is not needed
+	pieces   int  // committed
+}
+
+// storeError marks a failure of this host's store: no parent and no source can mend it.
+type storeError struct{ error }
+
+func (e storeError) Unwrap() error { return e.error }
+
+func (l *loop) start(a pick.Ask) {
+	d := l.d
+	ctx, cancel := context.WithCancel(d.ctx)
+	k := &asking{ask: a, cancel: cancel}
+	l.asks[a.ID] = k
+	if a.Source() {
+		d.spawn(func() {
+			defer cancel()
+			err := d.fromSource(ctx, k)
+			d.post(func(l *loop) { l.sourceEnded(k, err) })
+		})
+		return
+	}
+	from := l.links[a.From].from
+	d.spawn(func() {
+		defer cancel()
+		p, err := d.fromParent(ctx, k, from)
+		d.post(func(l *loop) { l.parentEnded(k, p, err) })
+	})
+}
+
+func (l *loop) cancel(c pick.Cancel) {
+	k := l.asks[c.Ask.ID]
+	if k == nil || k.stalled || k.dropped {
+		return
+	}
+	k.stalled, k.dropped = c.Stall, !c.Stall
+	k.cancel()
+}
+
+// fromParent brings one piece from a neighbour.
+func (d *download) fromParent(ctx context.Context, k *asking, from netip.AddrPort) (darter.Piece, error) {
+	n := k.ask.Piece
+	span := d.task.Meta().Layout.Span(n)
+	w, err := d.task.Writer(n)
+	if err != nil {
+		return darter.Piece{}, storeError{err}
+	}
+	defer w.Abort()
+	begun := now()
+	in := &intake{PieceWriter: w, pace: func(n int) error { return d.paceCtx(ctx, n, false) }}
+	p, err := d.e.cfg.Neighbours.Fetch(ctx, d.id, n, from, span, in, k.received.Store)
+	if in.failed != nil {
+		return darter.Piece{}, storeError{in.failed}
+	}
+	if err != nil {
+		return darter.Piece{}, err
+	}
+	if p.Number != n || p.Offset != span.Offset || p.Length != span.Length {
+		return darter.Piece{}, &darter.Error{Kind: darter.Corrupt, Op: fmt.Sprintf("fetch piece %d of %s from %s", n, d.id.Short(), from),
+			Err: fmt.Errorf("the parent sent piece %d at %d, %d bytes", p.Number, p.Offset, p.Length)}
+	}
+	var expected *uint32
+	if p.HasCRC {
+		expected = &p.CRC
+	}
+	return w.Commit(expected, darter.Piece{Parent: k.ask.From, Traffic: darter.FromPeer, Cost: now().Sub(begun), Created: begun})
+}
+
+// intake paces the bytes of a piece and remembers whether it was the store that failed.
+type intake struct {
+	store.PieceWriter
+	pace   func(int) error
+	failed error
+}
+
+func (in *intake) Write(p []byte) (int, error) {
+	if err := in.pace(len(p)); err != nil {
+		return 0, err
+	}
+	n, err := in.PieceWriter.Write(p)
+	if err != nil {
+		in.failed = err
+	}
+	return n, err
+}
+
+func (d *download) paceCtx(ctx context.Context, n int, source bool) error {
+	if p := d.e.cfg.Download; p != nil {
+		if err := p.WaitN(ctx, n); err != nil {
+			return err
+		}
+	}
+	if p := d.e.cfg.Origin; p != nil && source {
+		return p.WaitN(ctx, n)
+	}
+	return nil
+}
+
+func (d *download) pace(n int, source bool) error { return d.paceCtx(d.ctx, n, source) }
+
+func (l *loop) parentEnded(k *asking, p darter.Piece, err error) {
+	delete(l.asks, k.ask.ID)
+	t := now()
+	switch kind := darter.KindOf(err); {
+	case err == nil:
+		l.took(k, p, t)
+		l.picker.Ended(k.ask.ID, false, false, t)
+	case l.local(err):
+		l.picker.Ended(k.ask.ID, false, false, t)
+	case k.dropped:
+		l.picker.Ended(k.ask.ID, false, false, t)
+	case kind == darter.NotFound:
+		l.refusedBy(k, NotThere, err)
+		l.picker.Ended(k.ask.ID, false, true, t)
+	default:
+		why := Gone
+		if kind == darter.Corrupt {
+			why = BadBytes
+		} else if k.stalled {
+			why = Stalled
+		}
+		l.refusedBy(k, why, err)
+		l.picker.Ended(k.ask.ID, true, false, t)
+	}
+}
+
+// local reports whether an error is this host's own. A piece that is here already is none.
+func (l *loop) local(err error) bool {
+	if e, ok := errors.AsType[storeError](err); ok {
+		if darter.KindOf(e.error) != darter.Conflict {
+			l.fatal = e.error
+		}
+		return true
+	}
+	return darter.KindOf(err) == darter.Conflict
+}
+
+func (l *loop) refusedBy(k *asking, why FailReason, err error) {
+	l.failed(k.ask.From, why)
+	if l.talk != nil {
+		l.talk.Report(darter.Report{Kind: darter.PieceFailed, Piece: darter.Piece{Number: k.ask.Piece, Parent: k.ask.From}, Err: err})
+	}
+}
+
+// took records a committed piece and tells the scheduler.
+func (l *loop) took(k *asking, p darter.Piece, t time.Time) {
+	l.picker.Got(k.ask.ID, p.Number, t)
+	k.pieces++
+	l.failures = 0
+	l.lively = t
+	l.lastSource = p.Traffic == darter.FromSource
+	l.d.count(p)
+	if l.talk != nil {
+		l.talk.Report(darter.Report{Kind: darter.PieceDone, Piece: p})
+	}
+}
+
+// fromSource brings a run of pieces over one request.
+func (d *download) fromSource(ctx context.Context, k *asking) (err error) {
+	layout := d.task.Meta().Layout
+	first, last := layout.Span(k.ask.Piece), layout.Span(k.ask.Piece+k.ask.Run-1)
+	span := &darter.Span{Offset: first.Offset, Length: last.End() - first.Offset}
+	if !d.info.Ranges || span.Length == layout.Length {
+		span = nil
+	}
+	begun := now()
+	if f := d.e.cfg.Events.Source; f != nil {
+		defer func() { f(d.want.URL, now().Sub(begun), err) }()
+	}
+	body, err := d.e.cfg.Source.Open(ctx, d.request(), span, d.info)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = body.Close() }()
+	if span == nil {
+		if _, err := io.CopyN(io.Discard, body, first.Offset); err != nil {
+			return err
+		}
+	}
+	for n := k.ask.Piece; n < k.ask.Piece+k.ask.Run; n++ {
+		p, err := d.pieceFromSource(ctx, k, n, body)
+		if err != nil {
+			return err
+		}
+		d.post(func(l *loop) { l.took(k, p, now()) })
+	}
+	return nil
+}
+
+func (d *download) pieceFromSource(ctx context.Context, k *asking, n uint32, body io.Reader) (darter.Piece, error) {
+	w, err := d.task.Writer(n)
+	if err != nil {
+		return darter.Piece{}, storeError{err}
+	}
+	defer w.Abort()
+	begun := now()
+	buf := getBuffer()
+	defer putBuffer(buf)
+	for left := d.task.Meta().Layout.Span(n).Length; left > 0; {
+		got, err := body.Read((*buf)[:min(int64(len(*buf)), left)])
+		if got > 0 {
+			if perr := d.paceCtx(ctx, got, true); perr != nil {
+				return darter.Piece{}, perr
+			}
+			if _, werr := w.Write((*buf)[:got]); werr != nil {
+				return darter.Piece{}, storeError{werr}
+			}
+			k.received.Add(int64(got))
+			left -= int64(got)
+		}
+		if err != nil && left > 0 {
+			return darter.Piece{}, shortBody(err)
+		}
+	}
+	p, err := w.Commit(nil, darter.Piece{Traffic: darter.FromSource, Cost: now().Sub(begun), Created: begun})
+	if err != nil {
+		return darter.Piece{}, storeError{err}
+	}
+	return p, nil
+}
+
+func shortBody(err error) error {
+	if errors.Is(err, io.EOF) {
+		return &darter.Error{Kind: darter.Corrupt, Op: "read from the source", Err: io.ErrUnexpectedEOF, Hint: "the source sent less than it announced"}
+	}
+	return err
+}
+
+func (l *loop) sourceEnded(k *asking, err error) {
+	delete(l.asks, k.ask.ID)
+	t := now()
+	l.picker.Ended(k.ask.ID, err != nil, false, t)
+	switch {
+	case err == nil || k.dropped || l.d.ctx.Err() != nil || l.local(err):
+		return
+	case changed(err):
+		l.changed(err)
+		return
+	}
+	l.failures++
+	if refused(err) || l.failures >= l.d.e.cfg.Tries {
+		l.fatal = err
+		if l.talk != nil {
+			l.talk.Report(darter.Report{Kind: darter.PieceSourceFailed, Piece: darter.Piece{Number: k.ask.Piece}, Err: err})
+		}
+		return
+	}
+	l.retryAt = t.Add(min(100*time.Millisecond<<l.failures, 5*time.Second))
+}
+
+func changed(err error) bool {
+	_, ok := errors.AsType[*source.ChangedError](err)
+	return ok
+}
+
+// changed ends a download whose content became another. What was stored is of no use to anyone.
+func (l *loop) changed(err error) {
+	_ = l.d.e.cfg.Store.Remove(l.d.id)
+	l.fatal = &darter.Error{Kind: darter.Conflict, Op: "download " + l.d.task.Meta().URL, Err: err,
+		Hint: "run it again to get the new content"}
+}
+
+// buffers are shared by all reads from sources: 512 KiB each.
+var buffers = sync.Pool{New: func() any { b := make([]byte, 512<<10); return &b }}
+
+func getBuffer() *[]byte  { return buffers.Get().(*[]byte) }
+func putBuffer(b *[]byte) { buffers.Put(b) }

@@ -1,0 +1,17 @@
+// Package pick decides which piece a download asks for next, and from whom. It is a pure core: it knows no
+// clock, no network and no goroutine.
+//
+//	wanted, held ─┐
+//	who has what ─┼─▶ Picker.Next(now) ─▶ start these asks, cancel those, look again at
+//	progress ─────┤
+//	source grant ─┘
+//
+// Order: the rarest piece first inside a window that begins at the first missing piece, so that readers
+// can stream while the swarm still spreads nearly optimally; ties are broken by a seeded shuffle so that equal
+// peers take different pieces. The piece a reader waits for goes before all others.
+//
+// It promises: no more asks in flight than configured, in all and per parent; never two asks for one piece
+// except as a hedge; a parent that stalls or fails is asked less and in the end no more; the source is asked only
+// for pieces that were granted and that no usable parent holds. It does not move bytes and does not decide when
+// to fall back: package fetch does.
+package pick

@@ -1,0 +1,203 @@
+package fetch
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"time"
+
+	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/source"
+)
+
+// link is one parent this download listens to.
+type link struct {
+	parent darter.Parent
+	from   netip.AddrPort // where it serves pieces, as it said last
+	cancel context.CancelFunc
+	live   bool // the stream of its holdings is open
+	lost   bool // it really failed
+}
+
+// converse opens the conversation with the scheduler when there should be one.
+func (l *loop) converse(t time.Time) {
+	s := l.d.e.cfg.Scheduler
+	if s == nil || l.talk != nil || l.opening || t.Before(l.rejoinAt) {
+		return
+	}
+	l.opening, l.rejoinAt = true, time.Time{}
+	d := l.d
+	w := d.want
+	w.Layout, w.LayoutKnown = d.task.Meta().Layout, true
+	reg := darter.Registration{Task: d.id, Peer: l.peer, Want: w, Held: d.task.Pieces()}
+	d.spawn(func() {
+		c, err := s.Register(d.ctx, reg)
+		if err != nil {
+			d.post(func(l *loop) { l.silent(err) })
+			return
+		}
+		taken := make(chan struct{})
+		d.post(func(l *loop) { l.opened(c); close(taken) })
+		select {
+		case <-taken:
+		case <-d.settled:
+			c.Close() // a loop that ended meanwhile never takes it
+		}
+	})
+}
+
+func (l *loop) opened(c Conversation) {
+	l.opening = false
+	l.talk, l.advice = c, c.Advice()
+	l.toldStart, l.toldSource = false, false
+	l.lively = now()
+	if l.alone && !l.verified { // somebody coordinates again
+		l.alone = false
+		l.picker.Revoke()
+	}
+}
+
+// silent notes that the scheduler cannot be talked to, and plans another try under a new name: a
+// peer id must never be used for a second stream.
+func (l *loop) silent(err error) {
+	l.opening = false
+	l.talk, l.advice = nil, nil
+	l.rejoinAt = now().Add(l.d.e.cfg.Rejoin)
+	if f := l.d.e.cfg.Events.Lost; f != nil {
+		f(l.d.id, l.peer, err)
+	}
+	l.peer = l.d.e.cfg.NewPeer()
+}
+
+// heed follows one message of the scheduler.
+func (l *loop) heed(a darter.Advice, open bool) {
+	if !open {
+		err := l.talk.Err()
+		l.talk.Close()
+		l.silent(err)
+		if e, ok := errors.AsType[*source.Error](err); ok && refused(e) {
+			l.fatal = e
+		}
+		return
+	}
+	l.lively = now()
+	switch a.Kind {
+	case darter.UseParents:
+		l.tellStarted()
+		for _, p := range a.Parents {
+			l.join(p)
+		}
+	case darter.GoToSource:
+		l.goToSource(a)
+	case darter.EmptyContent, darter.Recorded:
+		l.tellStarted()
+	}
+}
+
+func (l *loop) tellStarted() {
+	l.talk.Report(darter.Report{Kind: darter.Started})
+	l.toldStart = true
+}
+
+func (l *loop) goToSource(a darter.Advice) {
+	if l.d.want.DisableSource {
+		if l.liveLinks() == 0 && len(l.asks) == 0 {
+			l.fatal = l.noSource()
+		}
+		return
+	}
+	l.talk.Report(darter.Report{Kind: darter.SourceStarted})
+	l.toldSource = true
+	if a.AllPieces {
+		l.picker.Grant(l.picker.Missing())
+		return
+	}
+	l.picker.Grant(a.Pieces)
+}
+
+// join begins to listen to a parent.
+func (l *loop) join(p darter.Parent) {
+	d := l.d
+	if d.e.cfg.Neighbours == nil || p.Host.ID == d.e.cfg.Host {
+		return
+	}
+	if k := l.links[p.Peer]; k != nil && k.live {
+		return
+	}
+	missing := d.task.Meta().Layout.Covering(nil).Minus(d.task.Pieces())
+	if missing.Empty() {
+		return
+	}
+	l.picker.Join(p.Peer, p.Host.Kind == darter.Seed)
+	ctx, cancel := context.WithCancel(d.ctx)
+	k := &link{parent: p, cancel: cancel, live: true}
+	l.links[p.Peer] = k
+	d.spawn(func() {
+		defer cancel()
+		err := d.e.cfg.Neighbours.Watch(ctx, d.id, d.task.Meta().Version, p, missing, func(h darter.Holding) {
+			d.post(func(l *loop) { l.heard(p.Peer, h) })
+		})
+		d.post(func(l *loop) { l.unlinked(k, err) })
+	})
+}
+
+// heard records a piece that a parent holds, and where it serves it.
+func (l *loop) heard(id darter.PeerID, h darter.Holding) {
+	k := l.links[id]
+	if k == nil || h.Number >= l.d.task.Meta().Layout.Count() {
+		return
+	}
+	k.from = h.From
+	l.picker.Holds(id, h.Number)
+	l.lively = now()
+}
+
+// unlinked notes that a parent's stream ended: in peace (nil), or because the parent is gone or holds
+// other bytes.
+func (l *loop) unlinked(k *link, err error) {
+	k.live = false
+	if err == nil || l.d.ctx.Err() != nil {
+		return
+	}
+	l.picker.Gone(k.parent.Peer)
+	k.lost = true
+	reason := Gone
+	if darter.KindOf(err) == darter.Conflict {
+		reason = OldVersion
+	}
+	l.failed(k.parent.Peer, reason)
+	if l.talk != nil {
+		l.talk.Report(darter.Report{Kind: darter.NeedOthers, Lost: []darter.Parent{k.parent}})
+		l.askedFor = now()
+	}
+}
+
+func (l *loop) failed(id darter.PeerID, why FailReason) {
+	if f := l.d.e.cfg.Events.Failed; f != nil {
+		f(l.d.id, id, why)
+	}
+}
+
+func (l *loop) liveLinks() int {
+	n := 0
+	for _, k := range l.links {
+		if k.live {
+			n++
+		}
+	}
+	return n
+}
+
+// lostParents returns the parents that really failed, in a fixed order.
+func (l *loop) lostParents() []darter.Parent {
+	var out []darter.Parent
+	for _, k := range l.links {
+		if k.lost {
+			out = append(out, k.parent)
+		}
+	}
+	slices.SortFunc(out, func(a, b darter.Parent) int { return cmp.Compare(a.Peer, b.Peer) })
+	return out
+}
