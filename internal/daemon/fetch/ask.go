@@ -87,7 +87,11 @@ func (d *download) fromParent(ctx context.Context, k *asking, from netip.AddrPor
 	if p.HasCRC {
 		expected = &p.CRC
 	}
-	return w.Commit(expected, darter.Piece{Parent: k.ask.From, Traffic: darter.FromPeer, Cost: now().Sub(begun), Created: begun})
+	p, err = w.Commit(expected, darter.Piece{Parent: k.ask.From, Traffic: darter.FromPeer, Cost: now().Sub(begun), Created: begun})
+	if err != nil && darter.KindOf(err) != darter.Corrupt {
+		return p, storeError{err}
+	}
+	return p, err
 }
 
 // intake paces the bytes of a piece and remembers whether it was the store that failed.
@@ -148,7 +152,7 @@ func (l *loop) parentEnded(k *asking, p darter.Piece, err error) {
 	}
 }
 
-// local reports whether an error is this host's own. A piece that is here already is none.
+// local reports whether an error is this host's own. That a piece is here already is no failure.
 func (l *loop) local(err error) bool {
 	if e, ok := errors.AsType[storeError](err); ok {
 		if darter.KindOf(e.error) != darter.Conflict {
@@ -156,7 +160,7 @@ func (l *loop) local(err error) bool {
 		}
 		return true
 	}
-	return darter.KindOf(err) == darter.Conflict
+	return false
 }
 
 func (l *loop) refusedBy(k *asking, why FailReason, err error) {

@@ -40,7 +40,8 @@ type download struct {
 		detached bool // goes on when nobody waits
 		bytes    [3]int64
 
-		emptySince time.Time // when the last session left; zero while someone waits
+		emptySince time.Time     // when the last session left; zero while someone waits
+		last       *darter.Range // what it wanted: fetched on while the download lingers
 	}
 }
 
@@ -69,9 +70,9 @@ func (d *download) leave(s *Session) {
 	d.mu.Lock()
 	if i := slices.Index(d.mu.sessions, s); i >= 0 {
 		d.mu.sessions = slices.Delete(d.mu.sessions, i, i+1)
-	}
-	if len(d.mu.sessions) == 0 && !d.mu.detached {
-		d.mu.emptySince = now()
+		if len(d.mu.sessions) == 0 && !d.mu.detached {
+			d.mu.emptySince, d.mu.last = now(), s.want.Range
+		}
 	}
 	d.mu.Unlock()
 	d.kick()
@@ -144,6 +145,9 @@ func (d *download) wanted() (set darter.PieceSet, empty time.Time) {
 	defer d.mu.Unlock()
 	if d.mu.detached {
 		set.Union(d.task.Meta().Layout.Covering(d.want.Range))
+	}
+	if !d.mu.emptySince.IsZero() {
+		set.Union(d.task.Meta().Layout.Covering(d.mu.last))
 	}
 	for _, s := range d.mu.sessions {
 		set.Union(d.task.Meta().Layout.Covering(s.want.Range))

@@ -118,6 +118,9 @@ func (s *Session) NextInOrder(ctx context.Context) (darter.Piece, error) {
 
 // await waits for a change of the task or the end of the download.
 func (s *Session) await(ctx context.Context, changed <-chan struct{}) error {
+	if s.d.task.Removed() { // it changes no more: only the loop's word counts
+		changed = nil
+	}
 	select {
 	case <-changed:
 		return nil

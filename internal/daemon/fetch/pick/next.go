@@ -131,10 +131,13 @@ func (p *Picker) server(n uint32, now time.Time) (best *parent, holders int) {
 		}
 		holders++
 		load := p.load(q.id)
-		if load >= limit || q.refused[n] || now.Before(q.resting) {
+		if load >= limit || now.Before(q.resting) {
 			continue
 		}
 		cost := p.cost(q, load)
+		if q.refused[n] { // once more only when nobody else has it
+			cost *= 1e6
+		}
 		if best == nil || cost < bestCost {
 			best, bestCost = q, cost
 		}

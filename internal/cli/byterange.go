@@ -1,0 +1,79 @@
+package cli
+
+import (
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+
+	"github.com/darter-p2p/darter"
+)
+
+// byteRange is what --range says: "A-B", "A-" or "-N".
+type byteRange struct {
+	text       string
+	start, end int64 // inclusive; end -1 means to the last byte; start -1 means the last end bytes
+}
+
+func parseRange(text string) (*byteRange, error) {
+	if text == "" {
+		return nil, nil
+	}
+	bad := Usage(&darter.Error{Kind: darter.Invalid, Op: "--range " + text, Err: fmt.Errorf("%q is no range of bytes", text),
+		Hint: "write the first and last byte as 0-99, 100- for the rest, or -100 for the last hundred"})
+	lo, hi, ok := strings.Cut(strings.TrimPrefix(text, "bytes="), "-")
+	if !ok {
+		return nil, bad
+	}
+	r := &byteRange{text: lo + "-" + hi, start: -1, end: -1}
+	var err error
+	if lo != "" {
+		if r.start, err = strconv.ParseInt(lo, 10, 64); err != nil || r.start < 0 {
+			return nil, bad
+		}
+	}
+	if hi != "" {
+		if r.end, err = strconv.ParseInt(hi, 10, 63); err != nil || r.end < 0 {
+			return nil, bad
+		}
+	}
+	if r.start < 0 && r.end <= 0 || r.start >= 0 && hi != "" && r.end < r.start {
+		return nil, bad
+	}
+	return r, nil
+}
+
+// request returns how the range is asked for: as numbers where both ends are known, else as the Range header, which the
+// other side resolves once it knows the length.
+func (r *byteRange) request(header map[string]string) (*darter.Range, map[string]string) {
+	if r.start >= 0 && r.end >= 0 {
+		return &darter.Range{Start: r.start, Length: r.end - r.start + 1}, header
+	}
+	out := maps.Clone(header)
+	if out == nil {
+		out = map[string]string{}
+	}
+	for k := range out {
+		if strings.EqualFold(k, "range") {
+			delete(out, k)
+		}
+	}
+	out["Range"] = "bytes=" + r.text
+	return nil, out
+}
+
+// resolve returns the bytes that the range means in a content of that length.
+func (r *byteRange) resolve(length int64) darter.Span {
+	if r.start < 0 {
+		n := min(r.end, length)
+		return darter.Span{Offset: length - n, Length: n}
+	}
+	last := length - 1
+	if r.end >= 0 {
+		last = min(last, r.end)
+	}
+	if r.start > last {
+		return darter.Span{Offset: length}
+	}
+	return darter.Span{Offset: r.start, Length: last - r.start + 1}
+}

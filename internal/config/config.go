@@ -1,0 +1,100 @@
+package config
+
+import (
+	"time"
+
+	"github.com/darter-p2p/darter"
+)
+
+// Config is every setting of every role. Start from Default, then Load.
+type Config struct {
+	DataDir   string    `yaml:"data_dir" env:"DATA_DIR" flag:"data-dir" roles:"all,client" doc:"folder for everything kept on disk; each role uses a folder of its own in it"`
+	Log       Log       `yaml:"log" envPrefix:"LOG_"`
+	Host      Host      `yaml:"host" envPrefix:"HOST_"`
+	Manager   Manager   `yaml:"manager" envPrefix:"MANAGER_"`
+	Scheduler Scheduler `yaml:"scheduler" envPrefix:"SCHEDULER_"`
+	Daemon    Daemon    `yaml:"daemon" envPrefix:"DAEMON_"`
+	Telemetry Telemetry `yaml:"telemetry" envPrefix:"TELEMETRY_"`
+}
+
+// Log says what is logged, and how. Logs go to stderr.
+type Log struct {
+	Level  string `yaml:"level" env:"LEVEL" flag:"log-level" roles:"all" enum:"debug,info,warn,error" doc:"least level that is logged"`
+	Format string `yaml:"format" env:"FORMAT" flag:"log-format" roles:"all" enum:"auto,text,json" doc:"auto is text on a terminal, JSON else"`
+}
+
+// Host is who this machine is to others.
+type Host struct {
+	IP       string `yaml:"ip" env:"IP" flag:"host-ip" roles:"daemon,up" doc:"address under which others reach this host; empty means the first non-loopback one"`
+	Hostname string `yaml:"hostname" env:"HOSTNAME" flag:"hostname" roles:"daemon,up" doc:"the machine's name, part of the host id; empty means the system's"`
+	Name     string `yaml:"name" env:"NAME" flag:"name" roles:"daemon,up" doc:"unique name for people; empty means the hostname"`
+	IDC      string `yaml:"idc" env:"IDC" flag:"idc" roles:"daemon,up" doc:"data centre; neighbours in the same one are preferred"`
+	Location string `yaml:"location" env:"LOCATION" flag:"location" roles:"daemon,up" doc:"place as \"a|b|c\", widest first"`
+}
+
+// Manager is the manager role's part.
+type Manager struct {
+	GRPC       string   `yaml:"grpc" env:"GRPC" flag:"manager-grpc" roles:"manager,up" kind:"listen" doc:"where the manager's gRPC API listens"`
+	HTTP       string   `yaml:"http" env:"HTTP" flag:"manager-http" roles:"manager,up" kind:"listen" doc:"where the manager's REST API and health listen"`
+	Schedulers []string `yaml:"schedulers" env:"SCHEDULERS" flag:"manager-scheduler" roles:"manager" kind:"endpoint" doc:"scheduler, as ip:port, that daemons are sent to (repeat for more)"`
+}
+
+// Scheduler is the scheduler role's part.
+type Scheduler struct {
+	Listen      string `yaml:"listen" env:"LISTEN" flag:"scheduler-listen" roles:"scheduler,up" kind:"listen" doc:"where the scheduler's gRPC API listens"`
+	Metrics     string `yaml:"metrics" env:"METRICS" flag:"scheduler-metrics" roles:"scheduler" kind:"listen" doc:"where the scheduler's metrics and health listen"`
+	AdvertiseIP string `yaml:"advertise_ip" env:"ADVERTISE_IP" flag:"scheduler-advertise-ip" roles:"scheduler,up" kind:"ip" doc:"address under which daemons reach this scheduler; empty means the first non-loopback one"`
+}
+
+// Daemon is the daemon role's part.
+type Daemon struct {
+	Seed             bool        `yaml:"seed" env:"SEED" flag:"seed" roles:"daemon" doc:"fetch from the source on behalf of others"`
+	Socket           string      `yaml:"socket" env:"SOCKET" flag:"socket" roles:"daemon,up,client" doc:"unix socket for this machine's tools; empty means the default place"`
+	UploadListen     string      `yaml:"upload_listen" env:"UPLOAD_LISTEN" flag:"upload-listen" roles:"daemon,up" kind:"listen" doc:"where other daemons and schedulers call (gRPC)"`
+	PieceListen      string      `yaml:"piece_listen" env:"PIECE_LISTEN" flag:"piece-listen" roles:"daemon,up" kind:"listen" doc:"where pieces are served (vortex over TCP)"`
+	MetricsListen    string      `yaml:"metrics_listen" env:"METRICS_LISTEN" flag:"metrics-listen" roles:"daemon,up" kind:"listen" doc:"where Prometheus scrapes"`
+	HealthListen     string      `yaml:"health_listen" env:"HEALTH_LISTEN" flag:"health-listen" roles:"daemon,up" kind:"listen" doc:"where /livez, /readyz and /healthy listen"`
+	DebugListen      string      `yaml:"debug_listen" env:"DEBUG_LISTEN" flag:"debug-listen" roles:"daemon,scheduler,manager,up" kind:"loopback" doc:"where profiles and the flight recorder listen; loopback only; empty or \"off\" is off"`
+	Manager          string      `yaml:"manager" env:"MANAGER" flag:"manager" roles:"daemon,scheduler" kind:"address" doc:"manager's gRPC address; it tells which schedulers there are"`
+	Schedulers       []string    `yaml:"schedulers" env:"SCHEDULERS" flag:"scheduler" roles:"daemon,client" kind:"address" doc:"scheduler, as host:port (repeat for more); used when no manager is set"`
+	AnnounceInterval Duration    `yaml:"announce_interval" env:"ANNOUNCE_INTERVAL" flag:"announce-interval" roles:"daemon,up" min:"1s" doc:"time between two announcements to the schedulers"`
+	DownloadRate     darter.Size `yaml:"download_rate" env:"DOWNLOAD_RATE" flag:"download-rate" roles:"daemon,up" doc:"bytes per second fetched from peers; 0 is unlimited"`
+	UploadRate       darter.Size `yaml:"upload_rate" env:"UPLOAD_RATE" flag:"upload-rate" roles:"daemon,up" doc:"bytes per second served to peers; 0 is unlimited"`
+	SourceRate       darter.Size `yaml:"source_rate" env:"SOURCE_RATE" flag:"source-rate" roles:"daemon,up" doc:"bytes per second fetched from sources; 0 is unlimited"`
+	Drain            Duration    `yaml:"drain" env:"DRAIN" flag:"drain" roles:"daemon,up" doc:"time that running uploads get to end at a graceful stop"`
+	SourceCAFile     string      `yaml:"source_ca_file" env:"SOURCE_CA_FILE" flag:"source-ca-file" roles:"daemon,up" doc:"PEM file of further authorities trusted for sources"`
+}
+
+// Telemetry is what is told to machines that watch.
+type Telemetry struct {
+	Tracing Tracing `yaml:"tracing" envPrefix:"TRACING_"`
+}
+
+// Tracing sends spans to an OpenTelemetry collector. It is off until Endpoint or the standard
+// OTEL_EXPORTER_OTLP_ENDPOINT is set.
+type Tracing struct {
+	Endpoint string   `yaml:"endpoint" env:"ENDPOINT" flag:"tracing-endpoint" roles:"all" kind:"address" doc:"OTLP gRPC collector as host:port; empty is off"`
+	Insecure bool     `yaml:"insecure" env:"INSECURE" flag:"tracing-insecure" roles:"all" doc:"speak to the collector without TLS"`
+	Ratio    float64  `yaml:"ratio" env:"RATIO" flag:"tracing-ratio" roles:"all" min:"0" max:"1" doc:"share of downloads that are traced, 0 to 1"`
+	Headers  []string `yaml:"headers" env:"HEADERS" flag:"tracing-header" roles:"all" secret:"true" doc:"header sent to the collector, as key=value (repeat for more)"`
+}
+
+// Default returns the settings that hold where nothing else is said. Ports are Dragonfly's.
+func Default() Config {
+	return Config{
+		DataDir:   DefaultDataDir(),
+		Log:       Log{Level: "info", Format: "auto"},
+		Manager:   Manager{GRPC: ":65003", HTTP: ":8080"},
+		Scheduler: Scheduler{Listen: ":8002", Metrics: ":8000"},
+		Daemon: Daemon{
+			UploadListen:     ":4000",
+			PieceListen:      ":4005",
+			MetricsListen:    ":4002",
+			HealthListen:     ":4003",
+			DebugListen:      "127.0.0.1:4004",
+			AnnounceInterval: Duration(time.Minute),
+			Drain:            Duration(10 * time.Second),
+		},
+		Telemetry: Telemetry{Tracing: Tracing{Ratio: 0.01}},
+	}
+}

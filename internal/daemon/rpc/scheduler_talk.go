@@ -1,0 +1,164 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	schedulerv2 "d7y.io/api/v2/pkg/apis/scheduler/v2"
+
+	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/api/wire"
+)
+
+// open opens the stream and sends the registration.
+func (c *Conversation) open(ctx context.Context, l *link) (schedulerv2.Scheduler_AnnouncePeerClient, error) {
+	late := time.AfterFunc(c.m.s.cfg.HeaderTimeout, func() { c.cancel(c.unavailable(errNoHeaders)) })
+	defer late.Stop()
+	stream, err := schedulerv2.NewSchedulerClient(l.conn).AnnouncePeer(ctx)
+	if err == nil {
+		err = stream.Send(c.registration())
+		if errors.Is(err, io.EOF) { // the stream is over; the status says why
+			_, err = stream.Recv()
+		}
+	}
+	if err == nil {
+		return stream, nil
+	}
+	err = c.verdict(context.Cause(ctx), err)
+	if worthResting(err) && !errors.Is(context.Cause(ctx), context.Canceled) {
+		c.m.failed(err)
+	}
+	return nil, err
+}
+
+// run speaks until the stream is over, twice when the scheduler had to be introduced to this host.
+func (c *Conversation) run(ctx context.Context, l *link, stream schedulerv2.Scheduler_AnnouncePeerClient) {
+	err := c.exchange(ctx, stream)
+	if c.isStranger(err) && c.rewind() {
+		if c.m.s.cfg.Introduce(ctx, c.m.at) == nil {
+			var again schedulerv2.Scheduler_AnnouncePeerClient
+			if again, err = c.open(ctx, l); err == nil {
+				err = c.exchange(ctx, again)
+			}
+		}
+	}
+	c.end(ctx, err)
+}
+
+// isStranger reports whether the scheduler says that it does not know this host. A plain Dragonfly scheduler
+// uses the same code for other things, after which a peer's name must not be used again.
+func (c *Conversation) isStranger(err error) bool {
+	if err == nil || darter.KindOf(err) != darter.NotFound || c.m.s.cfg.Introduce == nil {
+		return false
+	}
+	native, _ := c.m.isNative()
+	return native || strings.Contains(err.Error(), "host")
+}
+
+// exchange sends and receives on one stream until it is over. It returns nil when the scheduler closed
+// it after the terminal message.
+func (c *Conversation) exchange(ctx context.Context, stream schedulerv2.Scheduler_AnnouncePeerClient) error {
+	sending, stop := context.WithCancel(ctx)
+	heard := make(chan struct{})
+	var sender sync.WaitGroup
+	sender.Go(func() { c.send(sending, stream, heard) })
+	err := c.receive(ctx, stream, heard)
+	stop()
+	sender.Wait()
+	return err
+}
+
+func (c *Conversation) receive(ctx context.Context, stream schedulerv2.Scheduler_AnnouncePeerClient, heard chan<- struct{}) error {
+	late := time.AfterFunc(c.m.s.cfg.HeaderTimeout, func() { c.cancel(c.unavailable(errNoHeaders)) })
+	header, err := stream.Header()
+	late.Stop()
+	if err == nil && header != nil {
+		c.m.heard(header)
+		close(heard)
+	}
+	for {
+		m, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return c.parted()
+		}
+		if err != nil {
+			return wire.FromStatus(schedulerOp("speak with", c.m.at), err)
+		}
+		c.settle()
+		advice, ok := c.advise(m)
+		if !ok {
+			continue
+		}
+		select {
+		case c.advice <- advice:
+		case <-c.finishing:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// parted tells a stream that ended after the terminal message from one that ended before.
+func (c *Conversation) parted() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.parting {
+		return nil
+	}
+	return c.unavailable(errEarlyEnd)
+}
+
+// send writes held pieces, then reports as they come, then the terminal message. It returns when that
+// is done, the stream breaks (the receiver learns why) or ctx ends.
+func (c *Conversation) send(ctx context.Context, stream schedulerv2.Scheduler_AnnouncePeerClient, heard <-chan struct{}) {
+	if !c.sendHeld(ctx, stream, heard) {
+		return
+	}
+	for {
+		m, last := c.next()
+		if m == nil {
+			select {
+			case <-c.wake:
+				continue
+			case <-ctx.Done():
+				return
+			}
+		}
+		if stream.Send(m) != nil {
+			return
+		}
+		if last {
+			_ = stream.CloseSend()
+			return
+		}
+	}
+}
+
+// sendHeld waits, when there is something to tell, until it is known who listens.
+func (c *Conversation) sendHeld(ctx context.Context, stream schedulerv2.Scheduler_AnnouncePeerClient, heard <-chan struct{}) bool {
+	if c.reg.Held.Empty() || !c.reg.Want.LayoutKnown {
+		return true
+	}
+	native, known := c.m.isNative()
+	if !known {
+		select {
+		case <-heard:
+		case <-ctx.Done():
+			return false
+		}
+		native, _ = c.m.isNative()
+	}
+	if !native {
+		return true
+	}
+	for m := range c.heldPieces {
+		if ctx.Err() != nil || stream.Send(m) != nil {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,78 @@
+package swarm
+
+import (
+	"errors"
+	"time"
+
+	"github.com/darter-p2p/darter"
+)
+
+// Config are the settings of a swarm.
+type Config struct {
+	// SeedDeadline is how long a triggered seed may take to register; default 10s.
+	SeedDeadline time.Duration
+	// SeedTries is how many seeds are triggered for one group before a child goes; default 2.
+	SeedTries int
+	// SeedRest is how long a seed that failed is not triggered again, unless it announces or
+	// answers a health check meanwhile; default 30s.
+	SeedRest time.Duration
+	// SourceAttempts is how many peers may fail at the source before the waiting ones are told; default 3.
+	SourceAttempts int
+	// SourceStall is how long a source-goer may be silent before its pieces pass to another; default 3m.
+	SourceStall time.Duration
+	// VerdictTTL is how long the origin's refusal answers new registrations too; default 5s.
+	VerdictTTL time.Duration
+
+	// MinLinks, Links and MaxLinks bound a peer's neighbours: below the first it is given more, up to the
+	// second; nobody else's choice pushes it past the third. Defaults 8, 10, 12.
+	MinLinks, Links, MaxLinks int
+	// RemoteLinks is how many neighbours outside the own zone a peer has, when there are any; default 2.
+	RemoteLinks int
+	// HolderChildren is how many children a finished peer is given by preference; default 32.
+	HolderChildren int
+	// Sample is how many candidates are looked at for one choice; default 96.
+	Sample int
+
+	// LegacyParents is the number of candidates in a response to a plain Dragonfly client; default 4.
+	LegacyParents int
+	// LegacyResponses is the number of responses such a client takes before it gives up; default 5.
+	LegacyResponses int
+
+	// PeerTTL is how long a finished peer counts as holder after its last sign; default 24h.
+	PeerTTL time.Duration
+	// TaskIdle is how long a task without peers is remembered; default 60s.
+	TaskIdle time.Duration
+	// DefaultInterval stands for the announce interval of hosts that do not tell; default 300s.
+	DefaultInterval time.Duration
+}
+
+// DefaultConfig returns the defaults.
+func DefaultConfig() Config {
+	return Config{
+		SeedDeadline: 10 * time.Second, SeedTries: 2, SeedRest: 30 * time.Second,
+		SourceAttempts: 3, SourceStall: 3 * time.Minute, VerdictTTL: 5 * time.Second,
+		MinLinks: 8, Links: 10, MaxLinks: 12, RemoteLinks: 2, HolderChildren: 32, Sample: 96,
+		LegacyParents: 4, LegacyResponses: 5,
+		PeerTTL: 24 * time.Hour, TaskIdle: time.Minute, DefaultInterval: 300 * time.Second,
+	}
+}
+
+// Validate says what is wrong with the settings.
+func (c Config) Validate() error {
+	fail := func(why string) error {
+		return &darter.Error{Kind: darter.Invalid, Op: "check swarm settings", Err: errors.New(why)}
+	}
+	switch {
+	case c.SeedDeadline <= 0 || c.SourceStall <= 0 || c.PeerTTL <= 0 || c.TaskIdle <= 0 || c.DefaultInterval <= 0 || c.SeedRest < 0 || c.VerdictTTL < 0:
+		return fail("every duration must be above zero")
+	case c.MinLinks < 1 || c.Links < c.MinLinks || c.MaxLinks < c.Links:
+		return fail("links must grow: 1 <= min <= wanted <= max")
+	case c.RemoteLinks < 0 || c.RemoteLinks > c.Links:
+		return fail("links to other zones must lie between 0 and the wanted number of links")
+	case c.LegacyParents < 1 || c.LegacyResponses < 2:
+		return fail("a plain client needs at least 1 parent and 2 responses")
+	case c.SourceAttempts < 1 || c.SeedTries < 0 || c.HolderChildren < 1 || c.Sample < c.Links:
+		return fail("attempts, children and sample are too small")
+	}
+	return nil
+}

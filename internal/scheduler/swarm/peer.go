@@ -1,0 +1,160 @@
+package swarm
+
+import (
+	"slices"
+	"time"
+
+	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/scheduler/rank"
+)
+
+// host is a machine with a daemon. peers is in order of registration.
+type host struct {
+	facts    *darter.Host // replaced, never changed
+	zone     rank.Zone
+	evidence time.Time // last sign of life
+	peers    []*peer
+	unwell   bool      // a seed whose health check fails
+	restTill time.Time // a seed that failed is not triggered before
+	failures int       // reported by children since the last good piece
+}
+
+// link joins two peers that are neighbours. Both sides keep one.
+type link struct {
+	to     *peer
+	told   bool // this side was offered the other
+	offers int  // how often, to a plain client
+}
+
+// peer is one host's part in one task.
+type peer struct {
+	id      darter.PeerID
+	host    *host
+	task    *task
+	group   *group // nil while the layout is unknown, or the content empty
+	seq     uint64 // order of registration; older peers never wait for younger ones alone
+	created time.Time
+	updated time.Time
+
+	wanted darter.PieceSet
+	held   darter.PieceSet
+	full   bool // holds the whole content; held is then empty
+	open   bool // its stream is open
+	done   bool // has all it wants
+
+	started  bool // fetches from parents
+	sourcing bool // was seen to fetch from the source
+	shared   bool // may be offered: started or holds something
+	counted  bool // its pieces are in the group's count
+
+	mayNot     bool // must not go to the source
+	selfSource bool // asked to go to the source itself
+	awaiting   bool // a plain client that waits for an answer
+	responses  int  // answers a plain client was given
+	complaints int  // reschedules since the last piece
+	lacking    bool // some missing piece is not reachable yet
+	dirty      bool // on the list of this step
+	news       []*peer
+
+	assigned  darter.PieceSet // to fetch from the source
+	bad       darter.PieceSet // the source failed it
+	faulted   bool            // its failure was counted
+	fault     Fault
+	progress  time.Time // last sign of work as a source-goer
+	links     []link
+	blocked   map[darter.PeerID]struct{}
+	children  int // active peers that were told of it
+	priority  darter.Priority
+	rangeOnly bool // wants a part only
+}
+
+func (p *peer) native() bool { return p.host.facts.Native }
+func (p *peer) seed() bool   { return p.host.facts.Kind == darter.Seed }
+func (p *peer) active() bool { return p.open && !p.done && p.group != nil }
+
+// shares reports whether the peer may be offered at all.
+func (p *peer) shares() bool { return p.shared && !p.host.facts.NoSharing }
+
+func (p *peer) has(n uint32) bool { return p.full || p.held.Has(n) }
+
+// holding returns what the peer holds. The set must not be changed.
+func (p *peer) holding() darter.PieceSet {
+	if p.full {
+		return p.group.all
+	}
+	return p.held
+}
+
+func (p *peer) holdsAny() bool { return p.full || !p.held.Empty() }
+
+// missing returns what the peer wants and does not hold.
+func (p *peer) missing() darter.PieceSet {
+	if p.full {
+		return darter.PieceSet{}
+	}
+	return p.wanted.Minus(p.held)
+}
+
+// provides returns the pieces of which q can be sure when p is its neighbour: p holds them, fetches
+// them from the source, or wants them itself and is the older one. The last rule has no circle in it,
+// so a chain of such peers ends at a holder, a source-goer, or an uncovered piece, and uncovered
+// pieces are assigned.
+func (p *peer) provides(q *peer) darter.PieceSet {
+	if p.full {
+		return p.group.all
+	}
+	set := p.held.Clone()
+	set.Union(p.assigned)
+	switch {
+	case !p.active():
+	case p.seq < q.seq:
+		set.Union(p.wanted)
+	default:
+		set.Union(p.wanted.Intersect(p.group.heldFor(p)))
+	}
+	return set
+}
+
+// relays reports whether q may wait for what p is to get from others. Plain clients are not counted on: they
+// are answered seldom.
+func (p *peer) relays(q *peer) bool {
+	return p != q && p.active() && p.native() && p.shares() && p.host != q.host && !q.blocks(p)
+}
+
+func (p *peer) linkTo(q *peer) *link {
+	for i := range p.links {
+		if p.links[i].to == q {
+			return &p.links[i]
+		}
+	}
+	return nil
+}
+
+func (p *peer) dropLink(q *peer) {
+	p.links = slices.DeleteFunc(p.links, func(l link) bool { return l.to == q })
+}
+
+func (p *peer) block(id darter.PeerID) {
+	if p.blocked == nil {
+		p.blocked = map[darter.PeerID]struct{}{}
+	}
+	p.blocked[id] = struct{}{}
+}
+
+func (p *peer) blocks(q *peer) bool {
+	_, yes := p.blocked[q.id]
+	return yes
+}
+
+// state names the peer's state as Dragonfly does.
+func (p *peer) state() string {
+	switch {
+	case p.done:
+		return "Succeeded"
+	case p.sourcing:
+		return "BackToSource"
+	case p.started || p.shared:
+		return "Running"
+	}
+	return "ReceivedNormal"
+}

@@ -1,0 +1,240 @@
+package swarm
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/darter-p2p/darter"
+)
+
+// world sends random but possible events, and follows what the effects ask for.
+type world struct {
+	t      testing.TB
+	s      *Swarm
+	rng    *rand.Rand
+	now    time.Time
+	live   []darter.PeerID
+	hosts  int
+	serial int
+	log    []string
+}
+
+func TestSimulation(t *testing.T) {
+	seeds := 300
+	if n, err := strconv.Atoi(os.Getenv("SEEDS")); err == nil {
+		seeds = n
+	}
+	from := uint64(1)
+	if n, err := strconv.ParseUint(os.Getenv("SEED"), 10, 64); err == nil {
+		from, seeds = n, 1
+	}
+	for seed := from; seed < from+uint64(seeds); seed++ {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { simulate(t, seed, 250) })
+	}
+}
+
+func simulate(t *testing.T, seed uint64, steps int) []string {
+	cfg := DefaultConfig()
+	s, err := New(cfg, seed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &world{t: t, s: s, rng: rand.New(rand.NewPCG(seed, 2)), now: epoch}
+	defer func() {
+		if t.Failed() {
+			for _, l := range w.log[max(0, len(w.log)-40):] {
+				t.Log(l)
+			}
+		}
+	}()
+	w.hosts = 3 + w.rng.IntN(14)
+	for i := range w.hosts {
+		w.announce(i)
+	}
+	for range steps {
+		w.once()
+	}
+	return w.log
+}
+
+func (w *world) name(i int) darter.HostID { return darter.HostID(fmt.Sprintf("h%d", i)) }
+
+func (w *world) announce(i int) {
+	h := darter.Host{ID: w.name(i), IP: netip.AddrFrom4([4]byte{10, 0, 1, byte(i)}), Port: 4000, Native: i%4 != 3, IDC: fmt.Sprint(i % 3), NoSharing: i == 11}
+	if i%5 == 0 {
+		h.Kind = darter.Seed
+	}
+	w.step(HostAnnounced{Host: h})
+}
+
+func (w *world) step(ev Event) {
+	w.log = append(w.log, fmt.Sprintf("%s %T%+v", w.now.Format(time.TimeOnly), ev, ev))
+	effects := w.s.Step(w.now, ev)
+	for _, e := range effects {
+		w.log = append(w.log, "    "+e.String())
+	}
+	check(w.t, w.s)
+	for _, e := range effects {
+		if c, is := e.(CloseStream); is {
+			w.forget(c.Peer)
+		}
+	}
+}
+
+func (w *world) forget(id darter.PeerID) {
+	for i, p := range w.live {
+		if p == id {
+			w.live = append(w.live[:i], w.live[i+1:]...)
+			return
+		}
+	}
+}
+
+func (w *world) register() {
+	w.serial++
+	i := w.rng.IntN(w.hosts)
+	want := darter.Want{URL: "http://o/", LayoutKnown: true, Layout: darter.LayoutOf(int64(1+w.rng.IntN(2))*40<<20, 0),
+		DisableSource: w.rng.IntN(10) == 0, NeedSource: i%5 == 0, MetadataOnly: w.rng.IntN(12) == 0, Priority: darter.Priority(w.rng.IntN(7))}
+	if w.rng.IntN(4) == 0 {
+		want.Range = &darter.Range{Start: int64(w.rng.IntN(60)) << 20, Length: int64(1+w.rng.IntN(30)) << 20}
+	}
+	var held darter.PieceSet
+	if w.rng.IntN(5) == 0 && i%4 != 3 {
+		held.AddRange(uint32(w.rng.IntN(5)), uint32(5+w.rng.IntN(6)))
+	}
+	id := darter.PeerID(fmt.Sprintf("%s/%d", w.name(i), w.serial))
+	w.live = append(w.live, id)
+	w.step(Registered{Host: w.name(i), Peer: id, Task: darter.TaskID(fmt.Sprint("t", w.rng.IntN(2))), Want: want, Held: held})
+}
+
+func (w *world) once() {
+	w.now = w.now.Add(time.Duration(w.rng.IntN(400)) * time.Millisecond)
+	if len(w.live) == 0 || w.rng.IntN(6) == 0 {
+		w.register()
+		return
+	}
+	id := w.live[w.rng.IntN(len(w.live))]
+	p := w.s.peers[id]
+	if p == nil {
+		w.forget(id)
+		return
+	}
+	switch n := w.rng.IntN(40); {
+	case n < 6:
+		w.step(PeerStarted{Peer: id})
+	case n < 9:
+		if !p.assigned.Empty() {
+			w.step(SourceStarted{Peer: id})
+		}
+	case n < 24:
+		w.progress(id, p)
+	case n < 26:
+		if len(p.links) > 0 {
+			w.step(PieceFailed{Peer: id, Parent: p.links[w.rng.IntN(len(p.links))].to.id, Temporary: w.rng.IntN(3) > 0})
+		}
+	case n < 28:
+		w.reschedule(id, p)
+	case n < 29:
+		if !p.assigned.Empty() {
+			w.step(PieceSourceFailed{Peer: id, Piece: p.assigned.Numbers()[0], Fault: Fault{Status: []int{404, 503, 0, 403}[w.rng.IntN(4)]}})
+		}
+	case n < 30:
+		w.end(SourceFailed{Peer: id, Fault: Fault{Status: []int{404, 503, 0}[w.rng.IntN(3)]}}, id)
+	case n < 31:
+		w.end(PeerFailed{Peer: id}, id)
+	case n < 33:
+		w.end(StreamEnded{Peer: id}, id)
+	case n < 34:
+		w.end(PeerFinished{Peer: id}, id)
+	default:
+		w.rare(id, p)
+	}
+}
+
+func (w *world) reschedule(id darter.PeerID, p *peer) {
+	var lost []darter.PeerID
+	for _, l := range p.links {
+		if l.told && (!p.native() || w.rng.IntN(3) == 0) {
+			lost = append(lost, l.to.id)
+		}
+	}
+	if p.native() || !p.awaiting {
+		w.step(Rescheduled{Peer: id, Lost: lost})
+	}
+}
+
+// progress moves one piece along a way that exists.
+func (w *world) progress(id darter.PeerID, p *peer) {
+	if !p.assigned.Empty() && w.rng.IntN(2) == 0 {
+		n := p.assigned.Numbers()
+		w.step(PieceDone{Peer: id, Piece: n[w.rng.IntN(len(n))], Traffic: darter.FromSource})
+		return
+	}
+	for _, l := range p.links {
+		if can := l.to.holding(); l.told {
+			if n := p.missing().Intersect(can).Numbers(); len(n) > 0 {
+				w.step(PieceDone{Peer: id, Piece: n[w.rng.IntN(len(n))], Parent: l.to.id, Traffic: darter.FromPeer})
+				break
+			}
+		}
+	}
+	if p.group != nil && p.missing().Empty() {
+		w.end(PeerFinished{Peer: id}, id)
+	}
+}
+
+func (w *world) end(ev Event, id darter.PeerID) {
+	w.forget(id)
+	w.step(ev)
+	w.step(StreamEnded{Peer: id})
+}
+
+func (w *world) rare(id darter.PeerID, p *peer) {
+	i := w.rng.IntN(w.hosts)
+	switch w.rng.IntN(12) {
+	case 0:
+		w.step(HostLeft{Host: w.name(i)})
+		w.announce(i)
+	case 1:
+		w.step(TaskDeleted{Host: w.name(i), Task: "t0"})
+	case 2:
+		w.now = w.now.Add(12 * time.Second)
+		w.step(Tick{})
+	case 3:
+		w.step(SeedHealth{Host: w.name(i), OK: w.rng.IntN(2) == 0})
+	case 4, 5:
+		if p.group != nil && len(p.group.pending) > 0 {
+			w.step(SeedFailed{Task: p.task.id, Host: p.group.pending[0].host.facts.ID, Fault: Fault{Status: []int{404, 500, 0}[w.rng.IntN(3)]}})
+		}
+	case 6, 7, 8, 9:
+		if p.group != nil && len(p.group.pending) > 0 {
+			h := p.group.pending[0].host.facts.ID
+			w.serial++
+			seed := darter.PeerID(fmt.Sprintf("%s/%d", h, w.serial))
+			w.live = append(w.live, seed)
+			w.step(Registered{Host: h, Peer: seed, Task: p.task.id, Want: darter.Want{URL: "http://o/", LayoutKnown: true, Layout: p.group.layout, NeedSource: true}})
+		}
+	case 10:
+		w.step(PeerDeleted{Peer: id})
+		w.forget(id)
+	default:
+		w.step(Tick{})
+	}
+}
+
+func TestSameSeedSameEffects(t *testing.T) {
+	a, b := simulate(t, 7, 400), simulate(t, 7, 400)
+	for i := range min(len(a), len(b)) {
+		if a[i] != b[i] {
+			t.Fatalf("line %d differs:\n%s\n%s", i, a[i], b[i])
+		}
+	}
+	if len(a) != len(b) {
+		t.Fatalf("%d and %d lines", len(a), len(b))
+	}
+}

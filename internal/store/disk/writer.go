@@ -1,0 +1,246 @@
+package disk
+
+import (
+	"hash/crc32"
+	"io"
+	"os"
+
+	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/store"
+)
+
+// contest is the set of writers of one piece that is not held yet. One of them at a time writes straight into the
+// data file; the others write beside it, and the first to commit takes the place over.
+type contest struct {
+	turn    turn    // for writing into the piece's place, and for committing
+	direct  *writer // whoever writes into the place; guarded by the task's lock
+	writers int     // likewise
+}
+
+// writer implements store.PieceWriter. Its methods may be called from several goroutines, one waiting for the
+// other, so that a download can be aborted from outside.
+type writer struct {
+	t       *task
+	n       uint32
+	span    darter.Span
+	contest *contest
+	direct  bool // set once
+
+	turn  turn    // guards what follows
+	data  *handle // of a direct writer, from the first write on
+	aside file    // of any other
+	name  string  // of aside
+	wrote int64
+	crc   uint32
+	ended bool
+
+	displaced error // guarded by the contest's turn: why a direct writer may not write any more
+}
+
+// Writer implements store.Task.
+func (t *task) Writer(n uint32) (store.PieceWriter, error) {
+	if n >= t.meta.Layout.Count() {
+		return nil, t.fail(darter.Invalid, "write", "there is no piece %d among %d", n, t.meta.Layout.Count())
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if err := t.refuses(n); err != nil {
+		return nil, err
+	}
+	c := t.mu.pending[n]
+	if c == nil {
+		c = &contest{turn: newTurn()}
+		if t.mu.pending == nil {
+			t.mu.pending = map[uint32]*contest{}
+		}
+		t.mu.pending[n] = c
+	}
+	w := &writer{t: t, n: n, span: t.meta.Layout.Span(n), contest: c, turn: newTurn(), direct: c.direct == nil}
+	if w.direct {
+		c.direct = w
+	}
+	c.writers++
+	return w, nil
+}
+
+// refuses tells why piece n cannot be written. It runs with the lock held.
+func (t *task) refuses(n uint32) error {
+	switch {
+	case t.mu.removed:
+		return t.gone("write")
+	case t.mu.have.Has(n):
+		return t.fail(darter.Conflict, "write", "piece %d is held already", n)
+	}
+	return nil
+}
+
+func (t *task) refusesNow(n uint32) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.refuses(n)
+}
+
+// Write implements io.Writer.
+func (w *writer) Write(p []byte) (int, error) {
+	w.turn.take()
+	defer w.turn.give()
+	if w.ended {
+		return 0, w.t.fail(darter.Invalid, "write", "the writer of piece %d was ended", w.n)
+	}
+	if w.direct {
+		w.contest.turn.take()
+		defer w.contest.turn.give()
+		if w.displaced != nil {
+			return 0, w.displaced
+		}
+	}
+	if err := w.t.refusesNow(w.n); err != nil {
+		return 0, err
+	}
+	if w.wrote+int64(len(p)) > w.span.Length {
+		return 0, w.t.fail(darter.Corrupt, "write", "piece %d is longer than its %d bytes", w.n, w.span.Length)
+	}
+	to, off, err := w.place()
+	if err != nil {
+		return 0, err
+	}
+	n, err := to.WriteAt(p, off)
+	w.crc = crc32.Update(w.crc, crc32.IEEETable, p[:n])
+	w.wrote += int64(n)
+	return n, fault(w.t.op("write"), err)
+}
+
+// place returns where the next bytes go. Files are opened at the first write.
+func (w *writer) place() (io.WriterAt, int64, error) {
+	if w.direct {
+		if w.data == nil {
+			h, err := w.t.use("write", dataWrite)
+			if err != nil {
+				return nil, 0, err
+			}
+			w.data = h
+		}
+		return w.data, w.span.Offset + w.wrote, nil
+	}
+	if w.aside == nil {
+		w.name = w.t.store.aside("tmp", string(w.t.meta.ID))
+		f, err := w.t.store.files.Open(w.name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+		if err != nil {
+			return nil, 0, fault(w.t.op("write"), err)
+		}
+		w.aside = f
+	}
+	return w.aside, w.wrote, nil
+}
+
+// Abort implements store.PieceWriter.
+func (w *writer) Abort() {
+	w.turn.take()
+	defer w.turn.give()
+	w.end()
+}
+
+// end gives back what the writer uses. It runs in the writer's turn.
+func (w *writer) end() {
+	if w.ended {
+		return
+	}
+	w.ended = true
+	if w.data != nil {
+		w.t.store.handles.put(w.data)
+	}
+	if w.aside != nil {
+		w.aside.Close()
+		_ = w.t.store.files.Remove(w.name) // what stays goes at the next start
+	}
+	w.t.mu.Lock()
+	defer w.t.mu.Unlock()
+	c := w.contest
+	if c.direct == w {
+		c.direct = nil
+	}
+	if c.writers--; c.writers == 0 {
+		delete(w.t.mu.pending, w.n)
+	}
+}
+
+// Commit implements store.PieceWriter.
+func (w *writer) Commit(expected *uint32, p darter.Piece) (darter.Piece, error) {
+	w.turn.take()
+	defer w.turn.give()
+	if w.ended {
+		return darter.Piece{}, w.t.fail(darter.Invalid, "commit", "the writer of piece %d was ended", w.n)
+	}
+	defer w.end()
+	w.contest.turn.take()
+	defer w.contest.turn.give()
+	if rec, held := w.t.Piece(w.n); held {
+		return rec, w.t.fail(darter.Conflict, "commit", "piece %d is held already", w.n)
+	}
+	switch {
+	case w.displaced != nil:
+		return darter.Piece{}, w.displaced
+	case w.wrote != w.span.Length:
+		return darter.Piece{}, w.t.fail(darter.Corrupt, "commit", "piece %d has %d of %d bytes", w.n, w.wrote, w.span.Length)
+	case expected != nil && *expected != w.crc:
+		return darter.Piece{}, w.t.fail(darter.Corrupt, "commit", "piece %d has CRC-32 %d, not %d", w.n, w.crc, *expected)
+	}
+	if !w.direct {
+		if err := w.takeOver(); err != nil {
+			return darter.Piece{}, err
+		}
+	}
+	return w.t.record(w.n, w.crc, p)
+}
+
+// takeOver puts the bytes that were written aside into the piece's place. Whoever was writing there may not do so any
+// more, also when this fails half-way. It runs in the contest's turn.
+func (w *writer) takeOver() error {
+	w.t.mu.Lock()
+	direct := w.contest.direct
+	w.t.mu.Unlock()
+	if direct != nil {
+		direct.displaced = w.t.fail(darter.Conflict, "write", "another writer of piece %d took over", w.n)
+	}
+	h, err := w.t.use("commit", dataWrite)
+	if err != nil {
+		return err
+	}
+	defer w.t.store.handles.put(h)
+	b := w.t.store.buffer()
+	defer w.t.store.recycle(b)
+	to := io.NewOffsetWriter(h, w.span.Offset)
+	from := io.NewSectionReader(w.aside, 0, w.span.Length)
+	if n, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, *b); err != nil || n != w.span.Length {
+		if err == nil {
+			err = io.ErrUnexpectedEOF
+		}
+		return fault(w.t.op("commit"), err)
+	}
+	return nil
+}
+
+// record writes down that piece n is held, and tells those who wait for it.
+func (t *task) record(n, crc uint32, p darter.Piece) (darter.Piece, error) {
+	e := entry{created: nanos(p.Created), cost: p.Cost, crc: crc, traffic: p.Traffic}
+	span := t.meta.Layout.Span(n)
+	err := t.write("commit", func(l *ledger) []record {
+		parent, texts := l.intern(string(p.Parent))
+		e.parent = parent
+		return append(texts, record{kind: kindPiece, detail: uint8(p.Traffic), text: parent, number: n,
+			length: uint32(span.Length), crc: crc, cost: p.Cost, at: p.Created})
+	}, false)
+	if err != nil {
+		return darter.Piece{}, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.mu.removed {
+		return darter.Piece{}, t.gone("commit")
+	}
+	t.mu.put(n, e, true)
+	t.mu.dirty = true
+	t.store.held.Add(span.Length)
+	t.wake()
+	return t.mu.piece(n), nil
+}

@@ -1,0 +1,111 @@
+package mem
+
+import (
+	"hash/crc32"
+	"sync"
+
+	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/store"
+)
+
+// writer has a buffer of its own, so that hedged writers cannot touch each other.
+type writer struct {
+	t *task
+	n uint32
+
+	mu struct {
+		sync.Mutex
+		data []byte
+		done bool
+	}
+}
+
+func (t *task) Writer(n uint32) (store.PieceWriter, error) {
+	if n >= t.meta.Layout.Count() {
+		return nil, fail(darter.Invalid, "write", t.meta.ID, "there is no piece %d among %d", n, t.meta.Layout.Count())
+	}
+	w := &writer{t: t, n: n}
+	return w, w.refused()
+}
+
+// refused tells why nothing can be written: the task is gone, or the piece is here.
+func (w *writer) refused() error {
+	w.t.mu.Lock()
+	defer w.t.mu.Unlock()
+	switch {
+	case w.t.mu.removed:
+		return fail(darter.NotFound, "write", w.t.meta.ID, "it was removed")
+	case w.t.mu.set.Has(w.n):
+		return fail(darter.Conflict, "write", w.t.meta.ID, "piece %d is held already", w.n)
+	}
+	return nil
+}
+
+func (w *writer) Write(p []byte) (int, error) {
+	if err := w.refused(); err != nil {
+		return 0, err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.mu.done {
+		return 0, fail(darter.Invalid, "write", w.t.meta.ID, "the writer of piece %d was ended", w.n)
+	}
+	if length := w.t.meta.Layout.Span(w.n).Length; int64(len(w.mu.data)+len(p)) > length {
+		return 0, fail(darter.Corrupt, "write", w.t.meta.ID, "piece %d is longer than its %d bytes", w.n, length)
+	}
+	w.mu.data = append(w.mu.data, p...)
+	return len(p), nil
+}
+
+// take ends the writer and returns what was written.
+func (w *writer) take() ([]byte, bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	data, ok := w.mu.data, !w.mu.done
+	w.mu.data, w.mu.done = nil, true
+	return data, ok
+}
+
+func (w *writer) Abort() { w.take() }
+
+func (w *writer) Commit(expected *uint32, p darter.Piece) (darter.Piece, error) {
+	t, span := w.t, w.t.meta.Layout.Span(w.n)
+	data, ok := w.take()
+	if !ok {
+		return darter.Piece{}, fail(darter.Invalid, "commit", t.meta.ID, "the writer of piece %d was ended", w.n)
+	}
+	if rec, here := t.Piece(w.n); here {
+		return rec, fail(darter.Conflict, "commit", t.meta.ID, "piece %d is held already", w.n)
+	}
+	if int64(len(data)) != span.Length {
+		return darter.Piece{}, fail(darter.Corrupt, "commit", t.meta.ID, "piece %d has %d of %d bytes", w.n, len(data), span.Length)
+	}
+	sum := crc32.ChecksumIEEE(data)
+	if expected != nil && *expected != sum {
+		return darter.Piece{}, fail(darter.Corrupt, "commit", t.meta.ID, "piece %d has CRC-32 %d, not %d", w.n, sum, *expected)
+	}
+	rec := darter.Piece{Number: w.n, Offset: span.Offset, Length: span.Length, CRC: sum, HasCRC: true,
+		Parent: p.Parent, Traffic: p.Traffic, Cost: p.Cost, Created: p.Created}
+	return t.keep(rec, data)
+}
+
+// keep makes the piece held, unless another writer was first.
+func (t *task) keep(rec darter.Piece, data []byte) (darter.Piece, error) {
+	if !t.store.reserve(rec.Length) {
+		return darter.Piece{}, fail(darter.NoSpace, "commit", t.meta.ID, "the store is full")
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.mu.removed || t.mu.set.Has(rec.Number) {
+		defer t.store.reserve(-rec.Length)
+		if t.mu.removed {
+			return darter.Piece{}, fail(darter.NotFound, "commit", t.meta.ID, "it was removed")
+		}
+		return t.mu.pieces[rec.Number].piece, fail(darter.Conflict, "commit", t.meta.ID, "piece %d is held already", rec.Number)
+	}
+	t.mu.pieces[rec.Number] = held{rec, data}
+	t.mu.set.Add(rec.Number)
+	t.mu.bytes += rec.Length
+	t.wake()
+	return rec, nil
+}

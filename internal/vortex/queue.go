@@ -1,0 +1,160 @@
+package vortex
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/darter-p2p/darter"
+)
+
+// Limits on what a queue remembers. Forgetting only makes the order less clever.
+const (
+	maxRemembered = 1 << 16 // pieces with a count
+	maxHosts      = 4 << 10 // hosts with a time of service
+)
+
+var (
+	errBusy     = errors.New("too many requests wait already")
+	errDraining = errors.New("this host is shutting down")
+)
+
+// key names what a request is for.
+type key struct {
+	task   darter.TaskID
+	number uint32
+}
+
+// ticket is one request that waits for a slot.
+type ticket struct {
+	key     key
+	host    netip.Addr
+	settled chan struct{} // closed when the slot is the ticket's, or refused is set
+	refused error
+}
+
+// queue hands out the slots. Which waiting request gets a free one: the piece sent fewest times, then the
+// host served least recently, then the one that came first. Slots being sent count as sent, so that
+// two waiting requests for one piece do not overtake other pieces.
+type queue struct {
+	slots, limit int
+
+	mu struct {
+		sync.Mutex
+		busy     int
+		draining bool
+		waiting  []*ticket             // in order of arrival
+		sent     map[key]uint32        // absent means never
+		served   map[netip.Addr]uint64 // clock at the last grant
+		clock    uint64
+	}
+}
+
+func newQueue(slots, limit int) *queue {
+	q := &queue{slots: slots, limit: limit}
+	q.mu.sent = map[key]uint32{}
+	q.mu.served = map[netip.Addr]uint64{}
+	return q
+}
+
+// join asks for a slot. The ticket's settled channel is closed at once when one is free.
+func (q *queue) join(k key, host netip.Addr) (*ticket, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.mu.draining {
+		return nil, errDraining
+	}
+	t := &ticket{key: k, host: host, settled: make(chan struct{})}
+	if q.mu.busy < q.slots { // then nobody waits, since release hands slots on
+		q.grant(t)
+		return t, nil
+	}
+	if len(q.mu.waiting) >= q.limit {
+		return nil, errBusy
+	}
+	q.mu.waiting = append(q.mu.waiting, t)
+	return t, nil
+}
+
+// wait blocks until the ticket has its slot, or is refused, or ctx ends; on an error the ticket has left
+// the queue and holds no slot.
+func (q *queue) wait(ctx context.Context, t *ticket) error {
+	select {
+	case <-t.settled:
+		return t.refused
+	case <-ctx.Done():
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if i := slices.Index(q.mu.waiting, t); i >= 0 {
+		q.mu.waiting = slices.Delete(q.mu.waiting, i, i+1)
+		return context.Cause(ctx)
+	}
+	return t.refused // settled meanwhile
+}
+
+// release gives the slot back. sent tells whether the piece went out; if not, it does not count.
+func (q *queue) release(t *ticket, sent bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if !sent {
+		q.uncount(t.key)
+	}
+	q.mu.busy--
+	if i := q.best(); i >= 0 {
+		next := q.mu.waiting[i]
+		q.mu.waiting = slices.Delete(q.mu.waiting, i, i+1)
+		q.grant(next)
+	}
+}
+
+// drain refuses what waits and what comes from now on.
+func (q *queue) drain() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.mu.draining = true
+	for _, t := range q.mu.waiting {
+		t.refused = errDraining
+		close(t.settled)
+	}
+	q.mu.waiting = nil
+}
+
+// grant makes a slot the ticket's. The lock is held.
+func (q *queue) grant(t *ticket) {
+	q.mu.busy++
+	q.mu.clock++
+	if len(q.mu.sent) >= maxRemembered {
+		clear(q.mu.sent)
+	}
+	if len(q.mu.served) >= maxHosts {
+		clear(q.mu.served)
+	}
+	q.mu.sent[t.key]++
+	q.mu.served[t.host] = q.mu.clock
+	close(t.settled)
+}
+
+func (q *queue) uncount(k key) {
+	if n := q.mu.sent[k]; n > 1 {
+		q.mu.sent[k] = n - 1
+	} else {
+		delete(q.mu.sent, k)
+	}
+}
+
+// best returns the index of the waiting ticket to serve next, -1 when none waits. The lock is held.
+func (q *queue) best() int {
+	found := -1
+	var sent uint32
+	var served uint64
+	for i, t := range q.mu.waiting {
+		s, v := q.mu.sent[t.key], q.mu.served[t.host]
+		if found < 0 || s < sent || (s == sent && v < served) {
+			found, sent, served = i, s, v
+		}
+	}
+	return found
+}

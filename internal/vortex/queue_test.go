@@ -1,0 +1,132 @@
+package vortex
+
+import (
+	"context"
+	"net/netip"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stretchr/testify/require"
+)
+
+var (
+	hostA = netip.MustParseAddr("10.0.0.1")
+	hostB = netip.MustParseAddr("10.0.0.2")
+	hostC = netip.MustParseAddr("10.0.0.3")
+)
+
+func piece(n uint32) key { return key{task: taskA, number: n} }
+
+func isSettled(tk *ticket) bool {
+	select {
+	case <-tk.settled:
+		return true
+	default:
+		return false
+	}
+}
+
+// served releases the slot held by tk and returns which of the waiting got it.
+func served(t *testing.T, q *queue, tk *ticket, sent bool, waiting map[string]*ticket) string {
+	t.Helper()
+	q.release(tk, sent)
+	name := ""
+	for n, w := range waiting {
+		if isSettled(w) {
+			require.Empty(t, name, "one slot came free, two requests were served")
+			name = n
+		}
+	}
+	return name
+}
+
+func TestQueueServesRarestPieceFirst(t *testing.T) {
+	q := newQueue(1, 8)
+	join := func(n uint32, host netip.Addr) *ticket {
+		tk, err := q.join(piece(n), host)
+		require.NoError(t, err)
+		return tk
+	}
+	holder := join(1, hostA) // piece 1 counts as sent once from now on
+	again, fresh := join(1, hostB), join(2, hostC)
+	require.Equal(t, "fresh", served(t, q, holder, true, map[string]*ticket{"again": again, "fresh": fresh}))
+}
+
+func TestQueueServesLongestUnservedHostFirst(t *testing.T) {
+	q := newQueue(1, 8)
+	join := func(n uint32, host netip.Addr) *ticket {
+		tk, err := q.join(piece(n), host)
+		require.NoError(t, err)
+		return tk
+	}
+	holder := join(1, hostA)
+	greedy, modest := join(2, hostA), join(3, hostB)
+	require.Equal(t, "modest", served(t, q, holder, true, map[string]*ticket{"greedy": greedy, "modest": modest}))
+	first, second := join(4, hostC), join(5, hostC)
+	require.Equal(t, "first", served(t, q, modest, true, map[string]*ticket{"greedy": greedy, "first": first, "second": second}),
+		"a host never served goes before one that was, and within it the first to ask")
+}
+
+func TestQueueDoesNotCountWhatFailed(t *testing.T) {
+	q := newQueue(1, 8)
+	holder, err := q.join(piece(1), hostA)
+	require.NoError(t, err)
+	older, err := q.join(piece(1), hostB)
+	require.NoError(t, err)
+	newer, err := q.join(piece(2), hostC)
+	require.NoError(t, err)
+	require.Equal(t, "older", served(t, q, holder, false, map[string]*ticket{"older": older, "newer": newer}),
+		"piece 1 never went out, so both are equal and the first to ask is served")
+	require.Equal(t, uint32(1), q.mu.sent[piece(1)])
+}
+
+func TestQueueIsBounded(t *testing.T) {
+	q := newQueue(1, 1)
+	_, err := q.join(piece(1), hostA)
+	require.NoError(t, err)
+	_, err = q.join(piece(2), hostA)
+	require.NoError(t, err)
+	_, err = q.join(piece(3), hostA)
+	require.ErrorIs(t, err, errBusy)
+}
+
+func TestQueueLeavesWhenContextEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := newQueue(1, 1)
+		holder, _ := q.join(piece(1), hostA)
+		waiting, _ := q.join(piece(2), hostA)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		var err error
+		go func() { err = q.wait(ctx, waiting) }()
+		synctest.Wait()
+		cancel(errGone)
+		synctest.Wait()
+		require.ErrorIs(t, err, errGone)
+		require.Empty(t, q.mu.waiting)
+		q.release(holder, true)
+		require.Zero(t, q.mu.busy, "the slot must not go to one that left")
+	})
+}
+
+func TestQueueDrainRefusesWaitingAndNew(t *testing.T) {
+	q := newQueue(1, 4)
+	holder, _ := q.join(piece(1), hostA)
+	waiting, _ := q.join(piece(2), hostA)
+	q.drain()
+	require.ErrorIs(t, q.wait(t.Context(), waiting), errDraining)
+	_, err := q.join(piece(3), hostA)
+	require.ErrorIs(t, err, errDraining)
+	q.release(holder, true)
+	require.Zero(t, q.mu.busy)
+}
+
+func TestQueueForgetsInsteadOfGrowing(t *testing.T) {
+	q := newQueue(1, 1)
+	for n := range uint32(maxRemembered + 10) {
+		tk, err := q.join(piece(n), netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}))
+		require.NoError(t, err)
+		q.release(tk, true)
+	}
+	require.LessOrEqual(t, len(q.mu.sent), maxRemembered)
+	require.LessOrEqual(t, len(q.mu.served), maxHosts)
+}
