@@ -32,6 +32,7 @@ const connectLimit = 2 * time.Second
 type Socket struct {
 	path   string
 	conn   *grpc.ClientConn
+	spare  chan net.Conn // the connection that proved the daemon alive, until the first call takes it
 	daemon dfdaemonv2.DfdaemonDownloadClient
 	writes bool
 }
@@ -43,7 +44,7 @@ func OpenSocket(ctx context.Context, path string) (*Socket, error) {
 	if err != nil {
 		return nil, noSocket(path, err)
 	}
-	spare := make(chan net.Conn, 1) // the connection that proved the daemon alive carries the calls
+	spare := make(chan net.Conn, 1)
 	spare <- first
 	conn, err := grpc.NewClient("passthrough:///darter", grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
@@ -61,7 +62,7 @@ func OpenSocket(ctx context.Context, path string) (*Socket, error) {
 		first.Close()
 		return nil, &darter.Error{Kind: darter.Internal, Op: "reach the daemon", Err: err}
 	}
-	return &Socket{path: path, conn: conn, daemon: dfdaemonv2.NewDfdaemonDownloadClient(conn), writes: sameUser(path)}, nil
+	return &Socket{path: path, conn: conn, spare: spare, daemon: dfdaemonv2.NewDfdaemonDownloadClient(conn), writes: sameUser(path)}, nil
 }
 
 func noSocket(path string, err error) error {
@@ -92,7 +93,15 @@ func sameUser(path string) bool {
 func (s *Socket) Writes() bool { return s.writes }
 
 // Close ends the connection.
-func (s *Socket) Close() error { return s.conn.Close() }
+func (s *Socket) Close() error {
+	err := s.conn.Close()
+	select {
+	case unused := <-s.spare:
+		return errors.Join(err, unused.Close())
+	default:
+		return err
+	}
+}
 
 // Get implements cli.Getter with DownloadTask.
 func (s *Socket) Get(ctx context.Context, w darter.Want, sink cli.Sink) (cli.Result, error) {

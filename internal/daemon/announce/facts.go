@@ -86,8 +86,6 @@ func (f *Facts) Host() darter.Host {
 
 // processors turns two counts into shares: since the last look, else since the machine started.
 func (f *Facts) processors(h *darter.Host, last, now counters) {
-	h.CPU.Logical = uint32(runtime.NumCPU())
-	h.CPU.Physical = f.cores(h.CPU.Logical)
 	if !now.haveTotals {
 		return
 	}

@@ -50,6 +50,8 @@ func (f *Facts) system(h *darter.Host) {
 		h.Family = h.Platform
 	}
 	h.Kernel = strings.TrimSpace(f.read("proc/sys/kernel/osrelease"))
+	h.CPU.Logical = uint32(runtime.NumCPU())
+	h.CPU.Physical = f.cores(h.CPU.Logical)
 }
 
 // cores counts distinct cores; where the kernel does not tell, every processor counts as one.

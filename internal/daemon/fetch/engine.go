@@ -11,12 +11,13 @@ import (
 
 // Engine runs the downloads of one host.
 type Engine struct {
-	cfg Config
-	wg  sync.WaitGroup
+	cfg     Config
+	wg      sync.WaitGroup
+	running chan struct{} // closed when Run began
 
 	mu struct {
 		sync.Mutex
-		ctx    context.Context // of Run; nil before
+		ctx    context.Context // of Run; set before running is closed
 		active map[darter.TaskID]*download
 	}
 }
@@ -26,7 +27,7 @@ func New(cfg Config) (*Engine, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg}
+	e := &Engine{cfg: cfg, running: make(chan struct{})}
 	e.mu.active = map[darter.TaskID]*download{}
 	return e, nil
 }
@@ -37,6 +38,9 @@ func New(cfg Config) (*Engine, error) {
 func (e *Engine) Start(ctx context.Context, w darter.Want) (*Session, error) {
 	id, err := e.cfg.Identify(w)
 	if err != nil {
+		return nil, err
+	}
+	if err := e.up(ctx); err != nil {
 		return nil, err
 	}
 	for {
@@ -60,6 +64,18 @@ func (e *Engine) Start(ctx context.Context, w darter.Want) (*Session, error) {
 	}
 }
 
+// up waits a little for Run, so that the first request after a start does not fail.
+func (e *Engine) up(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	select {
+	case <-e.running:
+		return nil
+	case <-ctx.Done():
+		return &darter.Error{Kind: darter.Unavailable, Op: "start download", Err: errors.New("this daemon is not running yet"), Hint: "try again"}
+	}
+}
+
 // errEnded says that a download ended between finding and joining it.
 var errEnded = errors.New("the download ended")
 
@@ -72,9 +88,9 @@ func waitError(ctx context.Context, url string) error {
 func (e *Engine) join(id darter.TaskID, w darter.Want) (*download, *Session, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.mu.ctx == nil || e.mu.ctx.Err() != nil {
+	if e.mu.ctx.Err() != nil {
 		return nil, nil, &darter.Error{Kind: darter.Unavailable, Op: "download " + w.URL,
-			Err: errors.New("this daemon is not running or is stopping"), Hint: "try again, or ask another daemon"}
+			Err: errors.New("this daemon is stopping"), Hint: "try again, or ask another daemon"}
 	}
 	if d := e.mu.active[id]; d != nil {
 		if s := d.enter(w); s != nil {

@@ -10,6 +10,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	e.mu.Lock()
 	e.mu.ctx = ctx
 	e.mu.Unlock()
+	close(e.running)
 	<-ctx.Done()
 	// Taking the lock once more orders the last launch before the wait.
 	e.mu.Lock()

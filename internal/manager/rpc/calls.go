@@ -12,6 +12,7 @@ import (
 	managerv2 "d7y.io/api/v2/pkg/apis/manager/v2"
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/api/wire"
 )
 
@@ -84,6 +85,17 @@ func (s *Server) UpdateScheduler(_ context.Context, m *managerv2.UpdateScheduler
 // KeepAlive notes each message as a sign of life of the scheduler it names. The stream may end at any
 // time: the scheduler then lives on for the time to live, long enough to connect again.
 func (s *Server) KeepAlive(stream managerv2.Manager_KeepAliveServer) error {
+	heard := make(chan error, 1)
+	s.hearing.Go(func() { heard <- s.hear(stream) }) // ends with the stream, at the latest when this call returns
+	select {
+	case err := <-heard:
+		return err
+	case <-s.stopping:
+		return wire.Status(&darter.Error{Kind: darter.Unavailable, Op: "keep alive", Err: errors.New("the manager is stopping")})
+	}
+}
+
+func (s *Server) hear(stream managerv2.Manager_KeepAliveServer) error {
 	const op = "keep alive"
 	for {
 		m, err := stream.Recv()

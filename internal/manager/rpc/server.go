@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 	"time"
 
 	managerv2 "d7y.io/api/v2/pkg/apis/manager/v2"
@@ -37,11 +38,15 @@ type Server struct {
 	cfg    Config
 	roster *roster
 	health *health.Server
+
+	hearing  sync.WaitGroup // streams of signs of life
+	stopping chan struct{}  // closed by Stop
+	stop     sync.Once
 }
 
 // New returns a server that knows the fixed schedulers.
 func New(cfg Config) *Server {
-	return &Server{cfg: cfg, roster: newRoster(cfg.Fixed), health: health.NewServer()}
+	return &Server{cfg: cfg, roster: newRoster(cfg.Fixed), health: health.NewServer(), stopping: make(chan struct{})}
 }
 
 // GRPC returns a gRPC server with this service and health on it. The caller serves and stops it.
@@ -69,13 +74,15 @@ func (s *Server) Active(now time.Time) []Scheduler {
 	return out
 }
 
-// Watch tells of schedulers that fall silent, until ctx ends.
+// Watch tells of schedulers that fall silent, until ctx ends; then it stops the server's streams.
 func (s *Server) Watch(ctx context.Context) error {
 	tick := time.NewTicker(max(s.cfg.TTL/4, 100*time.Millisecond))
 	defer tick.Stop()
 	for {
 		select {
 		case <-ctx.Done():
+			s.Stop()
+			s.hearing.Wait()
 			return nil
 		case <-tick.C:
 			for _, gone := range s.roster.fallen(time.Now()) {
@@ -87,8 +94,11 @@ func (s *Server) Watch(ctx context.Context) error {
 	}
 }
 
-// Stop tells health probes that this server goes.
-func (s *Server) Stop() { s.health.Shutdown() }
+// Stop tells health probes and schedulers that this server goes, so that no stream holds up its end.
+func (s *Server) Stop() {
+	s.health.Shutdown()
+	s.stop.Do(func() { close(s.stopping) })
+}
 
 func (s *Server) joined(sch Scheduler) {
 	if s.cfg.Events.Joined != nil {

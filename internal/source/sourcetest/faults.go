@@ -6,6 +6,7 @@ type Faults struct {
 
 	NoRanges  bool // ignores Range: always 200 with everything
 	NoLength  bool // chunked body without Content-Length, total "*" in Content-Range, HEAD silent
+	HeadTells bool // HEAD tells the length although NoLength is set
 	NoHead    bool // answers HEAD with 405
 	NoVersion bool // neither ETag nor Last-Modified
 	NoETag    bool // only Last-Modified

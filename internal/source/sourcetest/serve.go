@@ -30,9 +30,15 @@ func (o *Origin) serve(w http.ResponseWriter, r *http.Request) {
 		<-r.Context().Done()
 		return
 	}
-	if a.file == nil || a.status >= 300 {
+	if a.file == nil || a.status < 200 || a.status >= 300 || a.status == http.StatusNoContent {
+		for name, value := range a.faults.Header {
+			w.Header().Set(name, value)
+		}
 		w.WriteHeader(a.status)
 		return
+	}
+	if r.Method == http.MethodHead && a.faults.HeadTells {
+		a.faults.NoLength = false
 	}
 	a.describe(w.Header())
 	w.WriteHeader(a.status)

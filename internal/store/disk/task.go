@@ -8,7 +8,7 @@ import (
 	"github.com/darter-p2p/darter/internal/store"
 )
 
-// task is one content. It costs some hundred bytes plus 32 per piece while nobody uses it, and no open file.
+// task is one content. It costs some hundred bytes plus 24 per piece while nobody uses it, and no open file.
 type task struct {
 	store   *Store
 	meta    store.Meta
