@@ -2,7 +2,7 @@ package cli
 
 import (
 	"fmt"
-	"maps"
+	"math"
 	"strconv"
 	"strings"
 
@@ -37,29 +37,22 @@ func parseRange(text string) (*byteRange, error) {
 			return nil, bad
 		}
 	}
-	if r.start < 0 && r.end <= 0 || r.start >= 0 && hi != "" && r.end < r.start {
+	if r.start == math.MaxInt64 || r.start < 0 && r.end <= 0 || r.start >= 0 && hi != "" && r.end < r.start {
 		return nil, bad
 	}
 	return r, nil
 }
 
-// request returns how the range is asked for: as numbers where both ends are known, else as the Range header, which the
-// other side resolves once it knows the length.
-func (r *byteRange) request(header map[string]string) (*darter.Range, map[string]string) {
-	if r.start >= 0 && r.end >= 0 {
-		return &darter.Range{Start: r.start, Length: r.end - r.start + 1}, header
+// suffix reports whether the range counts from the end, so that the length must be known before it can be asked for.
+func (r *byteRange) suffix() bool { return r.start < 0 }
+
+// request returns the range as it is asked for. An open end reaches to the largest position; who answers
+// cuts it off at the content's end.
+func (r *byteRange) request() *darter.Range {
+	if r.end < 0 {
+		return &darter.Range{Start: r.start, Length: math.MaxInt64 - r.start}
 	}
-	out := maps.Clone(header)
-	if out == nil {
-		out = map[string]string{}
-	}
-	for k := range out {
-		if strings.EqualFold(k, "range") {
-			delete(out, k)
-		}
-	}
-	out["Range"] = "bytes=" + r.text
-	return nil, out
+	return &darter.Range{Start: r.start, Length: r.end - r.start + 1}
 }
 
 // resolve returns the bytes that the range means in a content of that length.

@@ -130,6 +130,21 @@ func partFile(target string) string {
 	return filepath.Join(dir, fmt.Sprintf(".%s.%d%s", name, os.Getpid(), partSuffix))
 }
 
+// newFileMode returns the permissions that a file made at path gets here, and leaves nothing there.
+func newFileMode(path string) (os.FileMode, error) {
+	os.Remove(path)
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
+	if err != nil {
+		return 0, fileError("write "+path, err, "choose another folder with -d")
+	}
+	info, err := f.Stat()
+	err = errors.Join(err, f.Close(), os.Remove(path))
+	if err != nil {
+		return 0, fileError("write "+path, err, "choose another folder with -d")
+	}
+	return info.Mode().Perm(), nil
+}
+
 func globQuote(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(s)
 }

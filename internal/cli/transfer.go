@@ -178,8 +178,11 @@ func (t *transfer) forget() {
 // byOther lets the other side write the part file.
 func (t *transfer) byOther(ctx context.Context, g Getter, r *Report) error {
 	part := partFile(t.target)
-	os.Remove(part)
 	defer os.Remove(part)
+	mode, err := newFileMode(part)
+	if err != nil {
+		return err
+	}
 	w := t.want
 	w.Digest, w.OutputPath, w.Overwrite = t.digest, part, true
 	res, err := g.Get(ctx, w, Sink{Started: t.started, Piece: func(p darter.Piece, _ []byte) error {
@@ -195,6 +198,9 @@ func (t *transfer) byOther(ctx context.Context, g Getter, r *Report) error {
 	}
 	if info.Size() != res.Length {
 		return &darter.Error{Kind: darter.Corrupt, Op: "receive content", Err: fmt.Errorf("the file has %d bytes, the content %d", info.Size(), res.Length)}
+	}
+	if err := os.Chmod(part, mode); err != nil {
+		return fileError("write "+t.target, err, "choose another folder with -d")
 	}
 	t.settle(info.Size())
 	r.Bytes = info.Size()
@@ -242,8 +248,8 @@ func (t *transfer) receive(ctx context.Context, g Getter, out io.Writer) (*seque
 	w.NeedContent = true
 	if t.span == nil {
 		w.Digest = t.digest // the daemon checks the whole, this process what it writes
-	} else {
-		w.Range, w.Header = t.span.request(w.Header)
+	} else if err := t.askRange(ctx, g, &w); err != nil {
+		return nil, err
 	}
 	var seq *sequence
 	res, err := g.Get(ctx, w, Sink{
@@ -279,6 +285,32 @@ func (t *transfer) receive(ctx context.Context, g Getter, out io.Writer) (*seque
 		}
 	}
 	return seq, nil
+}
+
+// errAsked ends a question once it is answered.
+var errAsked = errors.New("the length is known")
+
+// askRange fills in the range to ask for. For one that counts from the end it first asks for the length.
+func (t *transfer) askRange(ctx context.Context, g Getter, w *darter.Want) error {
+	if !t.span.suffix() {
+		w.Range = t.span.request()
+		return nil
+	}
+	length, known := int64(0), false
+	limited, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	question := *w
+	question.Range, question.NeedContent = &darter.Range{Length: 1}, false
+	_, err := g.Get(limited, question, Sink{Started: func(s Start) {
+		length, known = s.Length, true
+		cancel(errAsked)
+	}})
+	if !known {
+		return err
+	}
+	all := t.span.resolve(length)
+	w.Range = &darter.Range{Start: all.Offset, Length: all.Length}
+	return nil
 }
 
 func (t *transfer) started(s Start) {

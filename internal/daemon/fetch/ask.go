@@ -283,7 +283,7 @@ func changed(err error) bool {
 
 // changed ends a download whose content became another. What was stored is of no use to anyone.
 func (l *loop) changed(err error) {
-	_ = l.d.e.cfg.Store.Remove(l.d.id)
+	l.d.spoiled = true
 	l.fatal = &darter.Error{Kind: darter.Conflict, Op: "download " + l.d.task.Meta().URL, Err: err,
 		Hint: "run it again to get the new content"}
 }

@@ -32,6 +32,7 @@ type download struct {
 	settled   chan struct{} // closed when failed is set: nothing more will arrive
 	failed    error
 	abandoned bool
+	spoiled   bool // what was stored is of no use to anyone
 
 	mu struct {
 		sync.Mutex
@@ -112,6 +113,9 @@ func (d *download) run() {
 	err = l.run()
 	d.end()
 	d.settle(err)
+	if d.spoiled { // after settling, so that readers hear why and not just that it is gone
+		_ = d.e.cfg.Store.Remove(d.id)
+	}
 	l.farewell(err)
 	d.cancel(errEnded)
 	d.wg.Wait()

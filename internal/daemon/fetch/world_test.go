@@ -146,6 +146,9 @@ func (n *node) get(ctx context.Context, want darter.Want) ([]byte, [3]int64, err
 		from[p.Traffic] += p.Length
 		buf := make([]byte, p.Length)
 		if _, err := s.Task().ReadAt(buf, p.Offset); err != nil && !errors.Is(err, io.EOF) {
+			if _, why := s.NextInOrder(ctx); why != nil && !errors.Is(why, io.EOF) {
+				err = why // the download failed meanwhile, and took the task with it
+			}
 			return out.Bytes(), from, err
 		}
 		out.Write(buf)

@@ -140,7 +140,7 @@ func TestWatchGivesUpOnSilence(t *testing.T) {
 			watch(t, func(_ *dfdaemonv2.SyncPiecesRequest, stream dfdaemonv2.DfdaemonUpload_SyncPiecesServer) error {
 				if c.header != nil {
 					_ = stream.SendHeader(c.header)
-					time.Sleep(10 * time.Second)
+					pass(10 * time.Second)
 					_ = stream.Send(report(0, "10.1.1.1", 4005))
 				}
 				<-stream.Context().Done()
@@ -196,12 +196,12 @@ func TestConnectionsAreSharedAndClosedWhenUnused(t *testing.T) {
 			require.NoError(t, n.Watch(t.Context(), upTask, "", parentHost, darter.Pieces(0), func(darter.Holding) {}))
 		}
 		ask()
-		time.Sleep(50 * time.Second)
+		pass(50 * time.Second)
 		ask()
-		time.Sleep(50 * time.Second)
+		pass(50 * time.Second)
 		ask()
 		require.Equal(t, 1, dials)
-		time.Sleep(61 * time.Second)
+		pass(61 * time.Second)
 		synctest.Wait()
 		n.links.mu.Lock()
 		require.Empty(t, n.links.mu.open)

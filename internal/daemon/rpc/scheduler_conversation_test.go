@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	commonv2 "d7y.io/api/v2/pkg/apis/common/v2"
 	"google.golang.org/protobuf/proto"
@@ -35,6 +36,7 @@ func TestConversationWithNeighboursFollowsTheCatalogue(t *testing.T) {
 		if a.Kind != darter.UseParents || len(a.Parents) != 2 || a.Parents[1].Host.IP != netip.MustParseAddr("10.0.1.2") {
 			t.Fatalf("advice %+v, want two parents", a)
 		}
+		time.Sleep(time.Hour) // limits are on answers, not on how long a download takes
 		c.Report(darter.Report{Kind: darter.Started})
 		c.Report(darter.Report{Kind: darter.PieceDone, Piece: piece(2, a.Parents[0].Peer, darter.FromPeer)})
 		c.Report(darter.Report{Kind: darter.PieceFailed, Piece: darter.Piece{Number: 3, Parent: a.Parents[1].Peer}})

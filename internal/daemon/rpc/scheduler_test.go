@@ -56,7 +56,11 @@ func TestSchedulerThatCannotBeReachedFailsWithinThreeSeconds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r := newRig(t, func(c *SchedulersConfig) { c.Dial = dial })
+				var down int
+				r := newRig(t, func(c *SchedulersConfig) {
+					c.Dial = dial
+					c.Events.Down = func(netip.AddrPort, error) { down++ }
+				})
 				defer r.end()
 				if _, err := r.Register(t.Context(), registration()); darter.KindOf(err) != darter.Unavailable {
 					t.Errorf("without any scheduler: %v", err)
@@ -66,6 +70,13 @@ func TestSchedulerThatCannotBeReachedFailsWithinThreeSeconds(t *testing.T) {
 				_, err := r.Register(t.Context(), registration())
 				if took := time.Since(began); darter.KindOf(err) != darter.Unavailable || took > 3*time.Second {
 					t.Errorf("%v after %s, want unavailable within 3s", err, took)
+				}
+				time.Sleep(10 * time.Second)
+				if _, err := r.Register(t.Context(), registration()); darter.KindOf(err) != darter.Unavailable || errors.Is(err, errResting) {
+					t.Errorf("after a rest: %v, want another try", err)
+				}
+				if down != 1 {
+					t.Errorf("Down was told %d times in one outage, want once", down)
 				}
 			})
 		})
@@ -136,6 +147,31 @@ func TestSchedulerThatNeverClosesDoesNotHoldFinishUp(t *testing.T) {
 		began := time.Now()
 		if err := c.Finish(ctx, darter.Outcome{}); darter.KindOf(err) != darter.TimedOut || time.Since(began) != 7*time.Second {
 			t.Errorf("Finish: %v after %s, want timed out after 7s", err, time.Since(began))
+		}
+	})
+}
+
+// What nobody reads any more must not keep the end of the stream from being seen.
+func TestSchedulerThatTalksOnDoesNotHoldFinishUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		defer r.end()
+		r.serve(one, &fakeScheduler{talk: func(f *fakeScheduler, s peerServer) error {
+			for range 100 {
+				if err := offer(s, 1); err != nil {
+					return err
+				}
+			}
+			return f.untilTerminal(s)
+		}})
+		r.Set([]netip.AddrPort{one})
+		c := r.register()
+		<-c.Advice()
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := c.Finish(ctx, darter.Outcome{}); err != nil {
+			t.Errorf("Finish: %v", err)
 		}
 	})
 }

@@ -173,6 +173,9 @@ func inUpload(t *testing.T, change func(*UploadConfig), test func(t *testing.T, 
 	})
 }
 
+// pass lets virtual time pass: it is for bubbles only.
+func pass(d time.Duration) { time.Sleep(d) }
+
 func (w *upWorld) client(t *testing.T) dfdaemonv2.DfdaemonUploadClient {
 	return dfdaemonv2.NewDfdaemonUploadClient(w.conn(t))
 }
@@ -246,7 +249,7 @@ func TestSyncPiecesWaitsForATaskToAppear(t *testing.T) {
 		stream, err = client.SyncPieces(t.Context(), upSync(0))
 		require.NoError(t, err)
 		began = time.Now()
-		time.Sleep(4 * time.Second)
+		pass(4 * time.Second)
 		upWrite(t, w.shelf.begin(t, 1), 0)
 		require.Equal(t, uint32(0), upRecv(t, stream))
 		require.Equal(t, 4*time.Second, time.Since(began))
@@ -319,7 +322,7 @@ func TestStreamOutlivesTheDeadlineHeader(t *testing.T) {
 		require.NoError(t, err)
 		defer answer.Body.Close()
 		for n := range uint32(2) {
-			time.Sleep(45 * time.Second)
+			pass(45 * time.Second)
 			upWrite(t, task, n)
 			head := make([]byte, 5)
 			_, err := io.ReadFull(answer.Body, head)
@@ -474,7 +477,7 @@ func TestTriggerOutlivesItsStream(t *testing.T) {
 		require.NoError(t, err)
 		cancel()
 		synctest.Wait()
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		require.NoError(t, d.ctx.Err(), "the scheduler died, the swarm did not")
 		d.pieces <- darter.Piece{Number: 0}
 		close(d.pieces)
@@ -597,7 +600,7 @@ func TestUploadHealthAndRate(t *testing.T) {
 		health, err := healthv1.NewHealthClient(conn).Check(t.Context(), &healthv1.HealthCheckRequest{})
 		require.NoError(t, err)
 		require.Equal(t, healthv1.HealthCheckResponse_SERVING, health.GetStatus())
-		time.Sleep(time.Second)
+		pass(time.Second)
 		_, err = dfdaemonv2.NewDfdaemonUploadClient(conn).StatTask(t.Context(), &dfdaemonv2.StatTaskRequest{TaskId: string(upTask)})
 		require.NoError(t, err)
 	})

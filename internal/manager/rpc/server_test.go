@@ -125,7 +125,7 @@ func TestAnnouncedSchedulersLiveAsLongAsTheyKeepAlive(t *testing.T) {
 			if err := alive.Send(&managerv2.KeepAliveRequest{Hostname: "a", Ip: "10.0.0.1", ClusterId: 1}); err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(5 * time.Second)
+			<-time.After(5 * time.Second) // in the bubble
 		}
 		if got := r.names(t, 0); !slices.Equal(got, []string{"a active"}) {
 			t.Errorf("after a minute of a's life: %v", got)
@@ -136,7 +136,7 @@ func TestAnnouncedSchedulersLiveAsLongAsTheyKeepAlive(t *testing.T) {
 		if _, err := alive.CloseAndRecv(); err != nil {
 			t.Errorf("KeepAlive ended with %v", err)
 		}
-		time.Sleep(time.Minute)
+		<-time.After(time.Minute) // in the bubble
 		again, err := r.UpdateScheduler(t.Context(), update("a", "10.0.0.1", 1))
 		if err != nil || again.GetId() != first.GetId() {
 			t.Errorf("back as %v, %v; want the number %d again", again, err, first.GetId())

@@ -33,6 +33,7 @@ type (
 	GoToSource struct {
 		Task   darter.TaskID
 		Peer   darter.PeerID
+		Kind   darter.HostKind
 		Pieces darter.PieceSet
 		All    bool
 		Reason string

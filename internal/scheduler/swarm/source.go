@@ -134,7 +134,7 @@ func (s *Swarm) give(r *peer, part darter.PieceSet, reason string) {
 		r.awaiting = false
 		r.responses++
 	}
-	s.out(GoToSource{Task: r.task.id, Peer: r.id, Pieces: part, All: !r.native(), Reason: reason})
+	s.out(GoToSource{Task: r.task.id, Peer: r.id, Kind: r.host.facts.Kind, Pieces: part, All: !r.native(), Reason: reason})
 	for _, q := range r.group.peers {
 		s.touch(q) // assignments are rare, and any of them may count on this one from now on
 	}

@@ -33,7 +33,7 @@ func (s *Swarm) registered(e Registered) {
 		s.out(Empty{Peer: p.id})
 	case !e.Want.LayoutKnown && len(t.groups) == 0:
 		t.loose = append(t.loose, p)
-		s.out(GoToSource{Task: t.id, Peer: p.id, All: true, Reason: "its layout is not known"})
+		s.out(GoToSource{Task: t.id, Peer: p.id, Kind: h.facts.Kind, All: true, Reason: "its layout is not known"})
 	default:
 		s.join(p, e)
 	}
@@ -83,7 +83,7 @@ func (s *Swarm) join(p *peer, e Registered) {
 	}
 	if p.missing().Empty() && !p.done && !p.native() { // a range past the end: nothing to do, but it waits for a word
 		p.awaiting = false
-		s.out(GoToSource{Task: p.task.id, Peer: p.id, All: true, Reason: "it wants nothing that is missing"})
+		s.out(GoToSource{Task: p.task.id, Peer: p.id, Kind: p.host.facts.Kind, All: true, Reason: "it wants nothing that is missing"})
 	}
 	s.touch(p)
 	s.dirty(g)

@@ -117,6 +117,7 @@ func TestOpenOfLiars(t *testing.T) {
 		"long part":                 {sourcetest.Faults{Long: 5}, span, darter.Corrupt},
 		"long part, chunked":        {sourcetest.Faults{Long: 5, NoLength: true}, span, darter.Corrupt},
 		"other bytes":               {sourcetest.Faults{Shift: 7}, span, darter.Corrupt},
+		"more told than sent":       {sourcetest.Faults{NoLength: true, Header: map[string]string{"Content-Range": "bytes 1000-60999/100000"}}, span, darter.Corrupt},
 		"ranges ignored":            {sourcetest.Faults{NoRanges: true}, span, darter.Unavailable},
 		"compressed":                {sourcetest.Faults{Header: map[string]string{"Content-Encoding": "gzip"}}, span, darter.Unavailable},
 		"other ETag":                {sourcetest.Faults{Header: map[string]string{"ETag": `"x"`}}, span, darter.Conflict},

@@ -117,6 +117,12 @@ func TestRequestHeaders(t *testing.T) {
 	if _, err := w.fetch(t, &darter.Span{Offset: 1, Length: 2}, info); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := w.fetch(t, nil, info); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.Requests()[2].Range; got != "" {
+		t.Errorf("the user's Range %q was sent; what is fetched is ours to say", got)
+	}
 	got := w.Requests()[1]
 	want := map[string]string{"X-Mine": "1", "Range": "bytes=1-2", "Accept-Encoding": "identity", "User-Agent": "darter",
 		"Authorization": "Basic dXNlcjpwdw==", "Host": "virtual.test", "If-None-Match": "", "Proxy-Authorization": "", "Connection": ""}
@@ -139,7 +145,7 @@ func TestRedirectsKeepSecretsHome(t *testing.T) {
 	home.AddRandom("there", size, 1)
 	home.SetFaults("out", sourcetest.Faults{Redirect: away.URL("f"), RedirectStatus: 307})
 	home.SetFaults("in", sourcetest.Faults{Redirect: "there"})
-	away.SetFaults("back", sourcetest.Faults{Redirect: home.URL("there")})
+	away.SetFaults("back", sourcetest.Faults{Redirect: home.URL("in")})
 	home.SetFaults("round", sourcetest.Faults{Redirect: away.URL("back")})
 	names := []string{"Authorization", "Cookie", "X-Api-Key"}
 	check := func(path string, last *sourcetest.Origin, trusted bool) {
@@ -235,9 +241,22 @@ func TestTargetsAreRemembered(t *testing.T) {
 	if n := len(home.Requests()); n != 3 {
 		t.Errorf("after the target went bad the first server saw %d requests, want 3", n)
 	}
+	// When the first server stops redirecting, the bad target is not tried before each request.
+	away.SetFaults("g", sourcetest.Faults{Statuses: []int{403, 403}})
+	home.SetFaults("out", sourcetest.Faults{})
+	home.AddRandom("out", size, 1)
+	home.Reset()
+	away.Reset()
+	info = w.honest(t)
+	info.Version = ""
+	get(2)
+	if h, a := len(home.Requests()), len(away.Requests()); h != 2 || a != 1 {
+		t.Errorf("without a redirect the first server saw %d requests and the bad target %d, want 2 and 1", h, a)
+	}
+	home.Reset()
 	// Stat asks afresh: a URL may mean something else by now.
-	if _, err := w.Stat(t.Context(), w.r); err != nil || len(home.Requests()) != 4 {
-		t.Errorf("Stat: %v, and %d requests, want 4", err, len(home.Requests()))
+	if _, err := w.Stat(t.Context(), w.r); err != nil || len(home.Requests()) != 1 {
+		t.Errorf("Stat: %v, and %d requests, want 1", err, len(home.Requests()))
 	}
 }
 

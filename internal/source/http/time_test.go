@@ -16,18 +16,22 @@ import (
 	"github.com/darter-p2p/darter/internal/source/sourcetest"
 )
 
-// inBubble runs a test in virtual time, against an origin in memory with one random content at /f.
-func inBubble(t *testing.T, adjust func(*http.Config), test func(*testing.T, world)) {
-	synctest.Test(t, func(t *testing.T) {
-		o := sourcetest.NewPipeOrigin(t)
-		s := fresh(t, func(c *http.Config) {
-			c.Dial = o.Dial()
-			if adjust != nil {
-				adjust(c)
-			}
-		})
-		test(t, world{s, o, source.Request{URL: o.AddRandom("f", size, 7)}})
+// pipeWorld is a source and an origin in memory with one random content at /f, for use in a bubble.
+func pipeWorld(t *testing.T, adjust func(*http.Config)) world {
+	t.Helper()
+	o := sourcetest.NewPipeOrigin(t)
+	s := fresh(t, func(c *http.Config) {
+		c.Dial = o.Dial()
+		if adjust != nil {
+			adjust(c)
+		}
 	})
+	return world{s, o, source.Request{URL: o.AddRandom("f", size, 7)}}
+}
+
+// inBubble runs a test in virtual time.
+func inBubble(t *testing.T, adjust func(*http.Config), test func(*testing.T, world)) {
+	synctest.Test(t, func(t *testing.T) { test(t, pipeWorld(t, adjust)) })
 }
 
 // took fails unless the time since start is within the bounds. The time is virtual.
@@ -117,7 +121,8 @@ func TestStalledBody(t *testing.T) {
 
 // A reader that takes its time must not be taken for a source that hangs.
 func TestSlowReader(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, w world) {
+	synctest.Test(t, func(t *testing.T) {
+		w := pipeWorld(t, nil)
 		info, err := w.Stat(t.Context(), w.r)
 		if err != nil {
 			t.Fatal(err)
@@ -243,7 +248,8 @@ func TestDeadline(t *testing.T) {
 }
 
 func TestTargetsAreForgottenInTime(t *testing.T) {
-	inBubble(t, nil, func(t *testing.T, w world) {
+	synctest.Test(t, func(t *testing.T) {
+		w := pipeWorld(t, nil)
 		w.SetFaults("out", sourcetest.Faults{Redirect: "f"})
 		r := source.Request{URL: w.URL("out")}
 		info, err := w.Stat(t.Context(), r)

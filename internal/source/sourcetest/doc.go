@@ -10,6 +10,6 @@
 //	Run(t, open) ──▶ the suite
 //
 // It promises the same bytes for the same size and seed on every machine, without holding them in
-// memory, and that a body byte is counted once it was handed to the connection. It deliberately
+// memory, and that a body byte is counted before a client can see it. It deliberately
 // speaks HTTP without net/http's file server, since that one cannot lie.
 package sourcetest

@@ -194,8 +194,10 @@ func (o *Origin) send(w http.ResponseWriter, r *http.Request, a answer, seen *Se
 		if o.limiter.WaitN(r.Context(), len(p)) != nil {
 			return
 		}
+		// Counted first, so that a client never holds a byte that is not counted.
+		o.count(seen, len(p))
 		n, err := w.Write(p)
-		o.count(seen, n)
+		o.count(seen, n-len(p))
 		if err != nil {
 			return
 		}

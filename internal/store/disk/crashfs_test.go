@@ -376,5 +376,7 @@ func (c *crashFile) Stream(off int64) (io.Reader, error) {
 	return io.NewSectionReader(c, off, 1<<40), nil
 }
 
+func (c *crashFile) Flush(_, _ int64) {}
+
 func (c *crashFile) CopyFrom(file) error { return errors.ErrUnsupported }
 func (c *crashFile) Close() error        { return nil }

@@ -34,6 +34,8 @@ type file interface {
 	Truncate(size int64) error
 	Size() (int64, error)
 	Sync() error // the content and the length, not the name
+	// Flush asks the system to begin writing a range out. It is a hint and promises nothing.
+	Flush(off, length int64)
 	// Stream returns a reader that begins at off and moves through the file. It may be used once.
 	Stream(off int64) (io.Reader, error)
 	// CopyFrom fills an empty file with all of from.
@@ -100,6 +102,8 @@ func (f osFile) Size() (int64, error) {
 }
 
 func (f osFile) Sync() error { return syncData(f.File) }
+
+func (f osFile) Flush(off, length int64) { flush(f.File, off, length) }
 
 // Stream returns the *os.File itself, so that io.Copy to a TCP connection uses sendfile.
 func (f osFile) Stream(off int64) (io.Reader, error) {

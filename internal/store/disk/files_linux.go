@@ -16,3 +16,8 @@ func syncData(f *os.File) error {
 		}
 	}
 }
+
+// flush begins writing a range out without waiting for it.
+func flush(f *os.File, off, length int64) {
+	_ = unix.SyncFileRange(int(f.Fd()), off, length, unix.SYNC_FILE_RANGE_WRITE) // a hint
+}

@@ -24,27 +24,8 @@ func (t *task) Finish(d darter.Digest) error {
 	if err := t.verify(d); err != nil {
 		return err
 	}
-	h, err := t.use("finish", dataWrite)
+	now, err := t.vouch(d)
 	if err != nil {
-		return err
-	}
-	err = h.Sync()
-	t.store.handles.put(h)
-	if err != nil {
-		return fault(t.op("finish"), err)
-	}
-	now := time.Now()
-	err = t.write("finish", func(l *ledger) []record {
-		if l.complete {
-			now = l.finished // only another digest was checked
-		}
-		text, texts := l.intern(string(d))
-		return append(texts, record{kind: kindComplete, text: text, at: now, sum: l.sum})
-	}, true)
-	if err != nil {
-		return err
-	}
-	if err := t.syncNames("finish"); err != nil {
 		return err
 	}
 	t.mu.Lock()
@@ -58,6 +39,32 @@ func (t *task) Finish(d darter.Digest) error {
 		t.wake()
 	}
 	return nil
+}
+
+// vouch makes the task's bytes durable, then the record that says they are complete, then the names. It returns
+// when the task was completed.
+func (t *task) vouch(d darter.Digest) (time.Time, error) {
+	now := time.Now()
+	h, err := t.use("finish", dataWrite)
+	if err != nil {
+		return now, err
+	}
+	err = h.Sync()
+	t.store.handles.put(h)
+	if err != nil {
+		return now, fault(t.op("finish"), err)
+	}
+	err = t.write("finish", func(l *ledger) []record {
+		if l.complete {
+			now = l.finished // only another digest was checked
+		}
+		text, texts := l.intern(string(d))
+		return append(texts, record{kind: kindComplete, text: text, at: now, sum: l.sum})
+	}, true)
+	if err != nil {
+		return now, err
+	}
+	return now, t.syncNames("finish")
 }
 
 // ready tells whether there is nothing left to finish, or why it cannot be.

@@ -1,0 +1,217 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	commonv2 "d7y.io/api/v2/pkg/apis/common/v2"
+
+	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/scheduler/swarm"
+)
+
+// hub owns the swarm: one event at a time, and what follows from it is put into queues before the next.
+type hub struct {
+	cfg    Config
+	jobs   chan job      // triggers to carry out
+	wakeUp chan struct{} // the time of the next tick changed
+	look   chan struct{} // a seed announced itself: check it now
+
+	mu struct {
+		sync.Mutex
+		swarm   *swarm.Swarm
+		streams map[darter.PeerID]*conversation
+		wake    time.Time
+		busy    map[seedTask]struct{} // triggers under way: one at a time per seed and task
+	}
+}
+
+type seedTask struct {
+	host darter.HostID
+	task darter.TaskID
+}
+
+// job is a trigger to carry out.
+type job struct {
+	seedTask
+	host     *darter.Host
+	download *commonv2.Download
+}
+
+func newHub(cfg Config) (*hub, error) {
+	s, err := swarm.New(cfg.Swarm, cfg.Seed)
+	if err != nil {
+		return nil, err
+	}
+	h := &hub{cfg: cfg, jobs: make(chan job, cfg.Triggers), wakeUp: make(chan struct{}, 1), look: make(chan struct{}, 1)}
+	h.mu.swarm, h.mu.streams, h.mu.busy = s, map[darter.PeerID]*conversation{}, map[seedTask]struct{}{}
+	return h, nil
+}
+
+// step feeds one event to the swarm and queues what follows.
+func (h *hub) step(ev swarm.Event) {
+	h.mu.Lock()
+	news := h.stepLocked(ev)
+	h.mu.Unlock()
+	h.report(news)
+}
+
+// report tells events outside the lock.
+func (h *hub) report(news []swarm.Effect) {
+	for _, e := range news {
+		switch e := e.(type) {
+		case swarm.Offer:
+			tell(h.cfg.Events.Offered, Offered{Parents: len(e.Parents)})
+		case swarm.GoToSource:
+			tell(h.cfg.Events.SourceAssigned, SourceAssigned{Task: e.Task, Peer: e.Peer, Kind: e.Kind, Pieces: e.Pieces.Len(), Reason: e.Reason})
+		case swarm.TriggerSeed:
+			tell(h.cfg.Events.SeedTriggered, SeedTriggered{Task: e.Task, Host: e.Host.ID, Reason: e.Reason})
+		case swarm.CloseStream:
+			tell(h.cfg.Events.StreamClosed, StreamClosed{Peer: e.Peer, Kind: e.Kind, Reason: e.Reason})
+		case swarm.Forgot:
+			tell(h.cfg.Events.HostLeft, HostLeft{Host: e.Host, Reason: e.Reason})
+		}
+	}
+}
+
+func (h *hub) stepLocked(ev swarm.Event) []swarm.Effect {
+	effects := h.mu.swarm.Step(time.Now(), ev)
+	for _, e := range effects {
+		switch e := e.(type) {
+		case swarm.Offer:
+			h.pushLocked(e.Peer, e)
+		case swarm.GoToSource:
+			h.pushLocked(e.Peer, e)
+		case swarm.Empty:
+			h.pushLocked(e.Peer, e)
+		case swarm.Recorded:
+			h.pushLocked(e.Peer, e)
+		case swarm.CloseStream:
+			if c := h.mu.streams[e.Peer]; c != nil {
+				c.end(&darter.Error{Kind: e.Kind, Op: "schedule " + string(e.Peer), Hint: e.Hint, Err: errors.New(e.Reason)})
+			}
+		case swarm.TriggerSeed:
+			h.triggerLocked(e)
+		case swarm.Wake:
+			h.mu.wake = e.At
+			signal(h.wakeUp)
+		}
+	}
+	return effects
+}
+
+func (h *hub) pushLocked(peer darter.PeerID, e swarm.Effect) {
+	if c := h.mu.streams[peer]; c != nil && !c.push(e) {
+		c.end(&darter.Error{Kind: darter.Unavailable, Op: "schedule " + string(peer), Err: errors.New("the client does not read its stream"),
+			Hint: "the download goes on without the scheduler"})
+	}
+}
+
+// triggerLocked queues a trigger with the request of the peer it is for. Without that peer's request, or
+// with too many under way, the swarm's own deadline finds another way.
+func (h *hub) triggerLocked(e swarm.TriggerSeed) {
+	c := h.mu.streams[e.For]
+	key := seedTask{host: e.Host.ID, task: e.Task}
+	if _, busy := h.mu.busy[key]; busy || c == nil {
+		return
+	}
+	select {
+	case h.jobs <- job{seedTask: key, host: e.Host, download: forSeed(c.download)}:
+		h.mu.busy[key] = struct{}{}
+	default:
+	}
+}
+
+// tick has the swarm look at its deadlines.
+func (h *hub) tick() {
+	h.mu.Lock()
+	if !h.mu.wake.After(time.Now()) {
+		h.mu.wake = time.Time{}
+	}
+	news := h.stepLocked(swarm.Tick{})
+	h.mu.Unlock()
+	h.report(news)
+}
+
+// untilTick is the time to the next tick, at most every.
+func (h *hub) untilTick(every time.Duration) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.mu.wake.IsZero() {
+		return every
+	}
+	return min(max(time.Until(h.mu.wake), 0), every)
+}
+
+// ended takes the end of a trigger.
+func (h *hub) ended(j job, ev swarm.Event) {
+	h.mu.Lock()
+	delete(h.mu.busy, j.seedTask)
+	news := h.stepLocked(ev)
+	h.mu.Unlock()
+	h.report(news)
+}
+
+// register makes c the stream of its peer.
+func (h *hub) register(c *conversation, ev swarm.Registered) error {
+	h.mu.Lock()
+	if c.left {
+		h.mu.Unlock()
+		return context.Canceled
+	}
+	if old := h.mu.streams[ev.Peer]; old != nil {
+		h.mu.Unlock()
+		return &darter.Error{Kind: darter.Conflict, Op: "register " + string(ev.Peer), Err: errors.New("a peer of this id is registered"),
+			Hint: "make a fresh peer id for every attempt"}
+	}
+	host, known := h.mu.swarm.Host(ev.Host)
+	if !known {
+		h.mu.Unlock()
+		return &darter.Error{Kind: darter.NotFound, Op: "register " + string(ev.Peer), Err: errors.New("host " + string(ev.Host) + " is not known"),
+			Hint: "announce the host before registering; a restarted scheduler may have forgotten it"}
+	}
+	c.kind, c.native, c.joined = host.Host.Kind, host.Host.Native, true
+	h.mu.streams[ev.Peer] = c
+	news := h.stepLocked(ev)
+	h.mu.Unlock()
+	h.report(news)
+	return nil
+}
+
+// leave ends the stream of a peer.
+func (h *hub) leave(c *conversation) {
+	h.mu.Lock()
+	c.left = true
+	var news []swarm.Effect
+	if c.joined && h.mu.streams[c.peer] == c {
+		delete(h.mu.streams, c.peer)
+		news = h.stepLocked(swarm.StreamEnded{Peer: c.peer})
+	}
+	h.mu.Unlock()
+	h.report(news)
+}
+
+// stop ends every stream.
+func (h *hub) stop(why error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, c := range h.mu.streams {
+		c.end(why)
+	}
+}
+
+// view reads the swarm under the lock.
+func view[T any](h *hub, read func(*swarm.Swarm) T) T {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return read(h.mu.swarm)
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}

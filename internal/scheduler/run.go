@@ -1,0 +1,36 @@
+package scheduler
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+// Run serves until ctx ends. It returns when everything it started has ended, with the last snapshot written.
+func (s *Scheduler) Run(ctx context.Context) error {
+	s.load()
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.server.Run(ctx, s.cfg.Listen, s.cfg.Server...) })
+	group.Go(func() error { return s.keepSnapshot(ctx) })
+	close(s.ready)
+	s.cfg.Log.Info("scheduler serves", "listen", s.cfg.Listen.Addr().String(), "advertised", s.Address().String(), "cluster", s.cfg.Cluster)
+	err := group.Wait()
+	s.save()
+	s.cfg.Log.Info("scheduler stopped")
+	return err
+}
+
+// keepSnapshot writes the hosts down now and then.
+func (s *Scheduler) keepSnapshot(ctx context.Context) error {
+	tick := time.NewTicker(s.cfg.SnapshotEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+			s.save()
+		}
+	}
+}

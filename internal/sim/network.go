@@ -1,0 +1,130 @@
+package sim
+
+import (
+	"math"
+	"slices"
+	"time"
+)
+
+// link is one direction of a host's connection, or the origin's.
+type link struct {
+	cap float64 // bytes per second
+	// scratch of share
+	free, weight float64
+	flows        []*flow
+	listed       bool
+}
+
+// flow is bytes on their way over two links. reached is called each time mark bytes have left the sender; it
+// either sets a higher mark or ends the flow.
+type flow struct {
+	up, down *link
+	weight   float64
+	done     float64
+	mark     float64
+	rate     float64
+	since    time.Duration // done was true then
+	due      time.Duration // when mark is reached
+	fixed    bool
+	reached  func()
+}
+
+// network shares links among flows, max-min fair by weight, as TCP roughly does.
+type network struct {
+	clock *clock
+	flows []*flow
+	dirty bool
+	due   time.Duration
+	links []*link // scratch
+}
+
+const never = time.Duration(math.MaxInt64)
+
+func (n *network) add(f *flow) {
+	f.since = n.clock.now
+	n.flows = append(n.flows, f)
+	n.dirty = true
+}
+
+func (n *network) remove(f *flow) {
+	if i := slices.Index(n.flows, f); i >= 0 {
+		f.settle(n.clock.now)
+		n.flows = slices.Delete(n.flows, i, i+1)
+		n.dirty = true
+	}
+}
+
+// settle counts the bytes that went since the last look.
+func (f *flow) settle(now time.Duration) {
+	f.done = min(f.mark, f.done+f.rate*(now-f.since).Seconds())
+	f.since = now
+}
+
+// share computes the rates anew: the tightest link first, its flows get its fair share, and so on.
+func (n *network) share() {
+	n.dirty, n.due = false, never
+	n.gather()
+	for left := len(n.flows); left > 0; {
+		var tight *link
+		for _, l := range n.links {
+			if l.weight > 0 && (tight == nil || l.free*tight.weight < tight.free*l.weight) {
+				tight = l
+			}
+		}
+		if tight == nil {
+			break
+		}
+		per := max(tight.free, 0) / tight.weight
+		for _, f := range tight.flows {
+			if f.fixed {
+				continue
+			}
+			f.fixed, f.rate = true, per*f.weight
+			for _, l := range [2]*link{f.up, f.down} {
+				l.free -= f.rate
+				if l.weight -= f.weight; l.weight < 1e-9 {
+					l.weight = 0
+				}
+			}
+			left--
+		}
+		tight.weight = 0
+	}
+	for _, f := range n.flows {
+		f.due = never
+		if f.rate > 1e-6 {
+			f.due = n.clock.now + time.Duration(math.Ceil((f.mark-f.done)/f.rate*1e9))
+		}
+		n.due = min(n.due, f.due)
+	}
+}
+
+func (n *network) gather() {
+	for _, l := range n.links {
+		l.listed, l.flows = false, l.flows[:0]
+	}
+	n.links = n.links[:0]
+	for _, f := range n.flows {
+		f.settle(n.clock.now)
+		f.fixed, f.rate = false, 0
+		for _, l := range [2]*link{f.up, f.down} {
+			if !l.listed {
+				l.listed, l.free, l.weight = true, l.cap, 0
+				n.links = append(n.links, l)
+			}
+			l.weight += f.weight
+			l.flows = append(l.flows, f)
+		}
+	}
+}
+
+// deliver tells the flows that reached their marks, in order of start.
+func (n *network) deliver() {
+	for _, f := range slices.Clone(n.flows) {
+		if f.due <= n.clock.now && slices.Contains(n.flows, f) {
+			f.done, f.since = f.mark, n.clock.now
+			n.dirty = true
+			f.reached()
+		}
+	}
+}

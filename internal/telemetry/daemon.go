@@ -1,0 +1,330 @@
+package telemetry
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/daemon"
+	"github.com/darter-p2p/darter/internal/daemon/announce"
+	"github.com/darter-p2p/darter/internal/daemon/fetch"
+	"github.com/darter-p2p/darter/internal/daemon/rpc"
+	"github.com/darter-p2p/darter/internal/source"
+	httpsource "github.com/darter-p2p/darter/internal/source/http"
+	"github.com/darter-p2p/darter/internal/store"
+	"github.com/darter-p2p/darter/internal/store/disk"
+	"github.com/darter-p2p/darter/internal/vortex"
+)
+
+// standard is Dragonfly's name for the type of an ordinary task.
+const standard = "STANDARD"
+
+// Buckets of histograms.
+var (
+	milliseconds = []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1e3, 2e3, 5e3, 1e4, 3e4, 6e4, 3e5, 6e5, 3.6e6}
+	seconds      = []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10, 30, 60}
+)
+
+// Daemon turns the events of the daemon's rooms into metrics and log lines.
+type Daemon struct {
+	log   *slog.Logger
+	reg   *Registry
+	spans *spans // nil: no tracing
+
+	tags, apps bounded
+
+	downloads, failures, prefetches, prefetchFailures *prometheus.CounterVec
+	running                                           *prometheus.GaugeVec
+	took                                              *prometheus.HistogramVec
+	traffic, bytes                                    [3]prometheus.Counter // by darter.Traffic
+	avoided, uploaded                                 prometheus.Counter
+	sourceRequests, sourceFailures                    *prometheus.CounterVec
+	sourceTook                                        *prometheus.HistogramVec
+	asksFailed, fallbacks, rejected                   *prometheus.CounterVec
+	sendTook, sendWaited                              prometheus.Observer
+	piecesSent, conversationsLost                     prometheus.Counter
+	quarantined                                       *prometheus.CounterVec
+	dropped, droppedBytes, mended                     prometheus.Counter
+	announced                                         *prometheus.CounterVec
+	schedulers                                        prometheus.Gauge
+	served                                            *prometheus.CounterVec
+	schedulersDown, sourceRetries                     prometheus.Counter
+}
+
+// NewDaemon registers the daemon's metrics.
+func NewDaemon(r *Registry, log *slog.Logger, t *Tracing) *Daemon {
+	task := []string{"type", "tag", "app", "priority"}
+	d := &Daemon{log: log, reg: r, spans: t.spans(),
+		downloads:         r.counters("dragonfly_client_download_task_total", "Downloads that began.", task...),
+		failures:          r.counters("dragonfly_client_download_task_failure_total", "Downloads that failed.", task...),
+		prefetches:        r.counters("dragonfly_client_prefetch_task_total", "Prefetches that began.", task...),
+		prefetchFailures:  r.counters("dragonfly_client_prefetch_task_failure_total", "Prefetches that failed.", task...),
+		running:           r.gauges("dragonfly_client_concurrent_download_task_total", "Downloads that run now.", task...),
+		took:              r.histograms("dragonfly_client_download_task_duration_milliseconds", "Time from the begin of a download to its good end.", milliseconds, "task_type", "task_size_level"),
+		avoided:           r.counter("darter_origin_avoided_bytes_total", "Bytes that came from peers or from the store instead of the origin."),
+		uploaded:          r.counter("dragonfly_client_upload_traffic", "Bytes of pieces served to peers."),
+		sourceRequests:    r.counters("dragonfly_client_backend_request_total", "Requests to sources.", "scheme", "method"),
+		sourceFailures:    r.counters("dragonfly_client_backend_request_failure_total", "Requests to sources that failed.", "scheme", "method"),
+		sourceTook:        r.histograms("dragonfly_client_backend_request_duration_milliseconds", "Time of requests to sources, body included.", milliseconds, "scheme", "method"),
+		asksFailed:        r.counters("darter_piece_requests_failed_total", "Requests for pieces that a parent did not fulfil.", "reason"),
+		fallbacks:         r.counters("darter_fallbacks_total", "Times the source was asked without the scheduler's word.", "reason"),
+		rejected:          r.counters("darter_uploads_rejected_total", "Requests of peers that got no piece.", "reason"),
+		sendTook:          r.histograms("darter_piece_send_seconds", "Time to send one piece to a peer.", seconds).WithLabelValues(),
+		sendWaited:        r.histograms("darter_piece_wait_seconds", "Time a peer's request waited for an upload slot.", seconds).WithLabelValues(),
+		piecesSent:        r.counter("darter_pieces_sent_total", "Pieces served to peers."),
+		conversationsLost: r.counter("darter_scheduler_conversations_lost_total", "Conversations about a download that broke before their end."),
+		quarantined:       r.counters("darter_store_quarantined_total", "Stored tasks that were not adopted at start.", "reason"),
+		dropped:           r.counter("darter_store_dropped_pieces_total", "Pieces whose bytes did not match their checksum after a crash."),
+		droppedBytes:      r.counter("darter_store_dropped_bytes_total", "Bytes of such pieces."),
+		mended:            r.counter("darter_store_mended_records_total", "Damaged piece records that were skipped."),
+		announced:         r.counters("darter_announcements_total", "Announcements to schedulers, by outcome.", "outcome"),
+		schedulers:        r.gauges("darter_schedulers_known", "Schedulers in the set in force.").WithLabelValues(),
+	}
+	traffic := r.counters("dragonfly_client_download_traffic", "Bytes that downloads received, by where they came from.", "type")
+	bytes := r.counters("darter_bytes_total", "Bytes that downloads received, by where they came from.", "source")
+	for t, name := range [...]string{darter.FromSource: "BACK_TO_SOURCE", darter.FromPeer: "REMOTE_PEER", darter.FromCache: "LOCAL_PEER"} {
+		d.traffic[t] = traffic.WithLabelValues(name)
+		d.bytes[t] = bytes.WithLabelValues(darter.Traffic(t).String())
+	}
+	return d
+}
+
+// WatchStore adds the gauges of the content store, asked at each scrape.
+func (d *Daemon) WatchStore(usage func() store.Usage) {
+	d.reg.ask("darter_cache_bytes", "Bytes of pieces held in the store.", func() float64 { return float64(usage().Held) })
+	d.reg.ask("darter_cache_tasks", "Tasks in the store.", func() float64 { return float64(usage().Tasks) })
+	d.reg.ask("dragonfly_client_disk_usage_space_total", "Bytes that the store uses.", func() float64 { return float64(usage().Held) })
+	d.reg.ask("dragonfly_client_disk_space_total", "Bytes that the store uses and may use.", func() float64 {
+		u := usage()
+		return float64(u.Held + max(0, u.Free))
+	})
+}
+
+func (d *Daemon) labels(w darter.Want) []string {
+	return []string{standard, d.tags.value(w.Tag), d.apps.value(w.Application), strconv.Itoa(int(w.Priority))}
+}
+
+// Events returns what the daemon role is to call.
+func (d *Daemon) Events() daemon.Events {
+	return daemon.Events{
+		Fetch: d.fetchEvents(), Pieces: d.pieceEvents(), Store: d.storeEvents(), Announce: d.announceEvents(), Membership: d.membershipEvents(),
+		Upload: rpc.UploadEvents{Served: func(method string, _ time.Duration, err error) {
+			d.served.WithLabelValues(bare(method), outcome(err)).Inc()
+		}},
+		Socket: rpc.SocketEvents{Refused: func(method string, uid uint32, err error) {
+			d.log.Warn("refused a local client", "method", bare(method), "uid", uid, "error", err)
+		}},
+		Schedulers: rpc.SchedulersEvents{
+			Down: func(at netip.AddrPort, err error) {
+				d.schedulersDown.Inc()
+				d.log.Warn("a scheduler failed and is left alone for a while", "scheduler", at.String(), "error", err)
+			},
+			Returned: func(at netip.AddrPort) { d.log.Info("a scheduler is back", "scheduler", at.String()) },
+		},
+		Source: httpsource.Events{
+			Retried: func(host string, err error) {
+				d.sourceRetries.Inc()
+				d.log.Debug("asks the source again", "host", host, "error", err)
+			},
+			Redirected: func(from, to string) { d.log.Debug("the source redirects", "from", from, "to", to) },
+		},
+		Recalled: func(tasks, failed int) {
+			d.log.Info("told the schedulers what this host holds", "tasks", tasks, "failed", failed)
+		},
+	}
+}
+
+// bare cuts the service off a gRPC method.
+func bare(method string) string { return method[strings.LastIndexByte(method, '/')+1:] }
+
+func outcome(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	return darter.KindOf(err).String()
+}
+
+// fetchEvents is what package fetch calls.
+func (d *Daemon) fetchEvents() fetch.Events {
+	return fetch.Events{
+		Started: d.DownloadStarted, Ended: d.DownloadEnded, Piece: d.pieceDone, Failed: d.askFailed, Fallback: d.fellBack, Source: d.sourceAsked,
+		Lost: func(task darter.TaskID, _ darter.PeerID, err error) {
+			d.conversationsLost.Inc()
+			d.log.Warn("conversation with the scheduler broke", "task", task, "error", err)
+		},
+	}
+}
+
+// DownloadStarted counts a download that begins.
+func (d *Daemon) DownloadStarted(b fetch.Begun) {
+	labels := d.labels(b.Want)
+	if b.Want.IsPrefetch {
+		d.prefetches.WithLabelValues(labels...).Inc()
+	}
+	d.downloads.WithLabelValues(labels...).Inc()
+	d.running.WithLabelValues(labels...).Inc()
+	d.spans.begin(b)
+	d.log.Debug("download begins", "task", b.Task, "peer", b.Peer, "url", b.URL, "held_pieces", b.Held)
+}
+
+// DownloadEnded counts and logs a download that ended: one line each.
+func (d *Daemon) DownloadEnded(e fetch.Ended) {
+	labels := d.labels(e.Want)
+	d.spans.end(e)
+	d.running.WithLabelValues(labels...).Dec()
+	line := []any{"task", e.Task, "url", e.URL, "from_origin", e.Bytes[darter.FromSource], "from_peers", e.Bytes[darter.FromPeer],
+		"from_cache", e.Bytes[darter.FromCache], "seconds", e.Took.Seconds()}
+	switch {
+	case e.Err == nil:
+		size := e.Bytes[0] + e.Bytes[1] + e.Bytes[2]
+		d.took.WithLabelValues(standard, strconv.Itoa(sizeLevel(size))).Observe(float64(e.Took.Milliseconds()))
+		d.log.Info("download finished", line...)
+	case e.Abandoned:
+		d.log.Info("download left by everybody who waited", line...)
+	default:
+		if e.Want.IsPrefetch {
+			d.prefetchFailures.WithLabelValues(labels...).Inc()
+		}
+		d.failures.WithLabelValues(labels...).Inc()
+		d.log.Warn("download failed", append(line, "kind", darter.KindOf(e.Err).String(), "error", e.Err, "hint", darter.HintOf(e.Err))...)
+	}
+}
+
+func (d *Daemon) pieceDone(_ darter.TaskID, p darter.Piece) {
+	if int(p.Traffic) >= len(d.traffic) {
+		return
+	}
+	d.traffic[p.Traffic].Add(float64(p.Length))
+	d.bytes[p.Traffic].Add(float64(p.Length))
+	if p.Traffic != darter.FromSource {
+		d.avoided.Add(float64(p.Length))
+	}
+}
+
+func (d *Daemon) askFailed(task darter.TaskID, peer darter.PeerID, why fetch.FailReason) {
+	d.asksFailed.WithLabelValues(string(why)).Inc()
+	d.spans.note(task, "piece not delivered: "+string(why))
+	if why == fetch.BadBytes {
+		d.log.Warn("a parent sent wrong bytes", "task", task, "parent", peer)
+		return
+	}
+	d.log.Debug("a parent did not deliver a piece", "task", task, "parent", peer, "reason", string(why))
+}
+
+func (d *Daemon) fellBack(task darter.TaskID, why fetch.FallbackReason) {
+	d.fallbacks.WithLabelValues(string(why)).Inc()
+	d.spans.note(task, "fallback to the source: "+string(why))
+	d.log.Info("goes to the source without the scheduler's word", "task", task, "reason", string(why))
+}
+
+func (d *Daemon) sourceAsked(raw string, took time.Duration, err error) {
+	scheme := "other"
+	if u, perr := url.Parse(raw); perr == nil && (u.Scheme == "http" || u.Scheme == "https") {
+		scheme = u.Scheme
+	}
+	d.spans.source(raw, took, err)
+	d.sourceRequests.WithLabelValues(scheme, "GET").Inc()
+	d.sourceTook.WithLabelValues(scheme, "GET").Observe(float64(took.Milliseconds()))
+	if err == nil {
+		return
+	}
+	d.sourceFailures.WithLabelValues(scheme, "GET").Inc()
+	if answer, ok := errors.AsType[*source.Error](err); ok {
+		d.log.Debug("the source answered an error", "url", raw, "status", answer.Status)
+	}
+}
+
+// pieceEvents is what the piece server is to call.
+func (d *Daemon) pieceEvents() vortex.ServerEvents {
+	return vortex.ServerEvents{
+		PieceSent: func(s vortex.PieceSent) {
+			d.uploaded.Add(float64(s.Bytes))
+			d.piecesSent.Inc()
+			d.sendTook.Observe(s.Duration.Seconds())
+			d.sendWaited.Observe(s.Waited.Seconds())
+		},
+		Rejected: func(r vortex.Rejected) { d.rejected.WithLabelValues(string(r.Why)).Inc() },
+	}
+}
+
+// storeEvents is what the content store is to call.
+func (d *Daemon) storeEvents() disk.Events {
+	return disk.Events{
+		Quarantined: func(q disk.Quarantined) {
+			d.quarantined.WithLabelValues(string(q.Reason)).Inc()
+			d.log.Warn("a stored task was not adopted", "task", q.ID, "reason", string(q.Reason), "error", q.Err)
+		},
+		Dropped: func(x disk.Dropped) {
+			d.dropped.Add(float64(x.Pieces.Len()))
+			d.droppedBytes.Add(float64(x.Bytes))
+			d.log.Warn("pieces did not survive a crash; they will be fetched again", "task", x.ID, "pieces", x.Pieces.String(), "bytes", x.Bytes)
+		},
+		Mended: func(m disk.Mended) {
+			d.mended.Add(float64(m.Records))
+			d.log.Warn("damaged piece records were skipped", "task", m.ID, "records", m.Records)
+		},
+		Adopted: func(a disk.Adopted) {
+			d.log.Info("store opened", "tasks", a.Tasks, "complete", a.Complete, "bytes", a.Bytes, "to_check", a.Suspect, "seconds", a.Took.Seconds())
+		},
+	}
+}
+
+// announceEvents is what the announcer is to call.
+func (d *Daemon) announceEvents() announce.Events {
+	return announce.Events{
+		Announced: func(at netip.AddrPort, took time.Duration) {
+			d.announced.WithLabelValues("ok").Inc()
+			d.log.Debug("announced", "scheduler", at.String(), "seconds", took.Seconds())
+		},
+		Failed: func(at netip.AddrPort, err error) {
+			d.announced.WithLabelValues("failed").Inc()
+			d.log.Warn("a scheduler did not take the announcement; it is tried again", "scheduler", at.String(), "error", err)
+		},
+		Left: func(at netip.AddrPort, err error) {
+			d.announced.WithLabelValues("left").Inc()
+			d.log.Info("told the scheduler that this host leaves", "scheduler", at.String(), "error", err)
+		},
+	}
+}
+
+// membershipEvents is what the membership of schedulers is to call.
+func (d *Daemon) membershipEvents() announce.MembershipEvents {
+	return announce.MembershipEvents{
+		Changed: func(set []netip.AddrPort) {
+			d.schedulers.Set(float64(len(set)))
+			d.log.Info("schedulers", "set", set)
+		},
+		Failed: func(err error) {
+			d.log.Warn("cannot learn which schedulers there are; the last set stays", "error", err)
+		},
+		Unwell: func(at netip.AddrPort, err error) {
+			d.log.Warn("a scheduler does not serve", "scheduler", at.String(), "error", err)
+		},
+		FromFile: func(set []netip.AddrPort, file string) {
+			d.schedulers.Set(float64(len(set)))
+			d.log.Info("schedulers from an earlier run", "set", set, "file", file)
+		},
+	}
+}
+
+// sizeLevel sorts a size into the levels 0 to 20 that Dragonfly's dashboards know.
+func sizeLevel(n int64) int {
+	const mib = 1 << 20
+	if n <= 0 {
+		return 0
+	}
+	for i, limit := range [...]int64{1, 4, 8, 16, 32, 64, 128, 256, 512, 1 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10,
+		128 << 10, 256 << 10, 512 << 10, 1 << 20} {
+		if n < limit*mib {
+			return i + 1
+		}
+	}
+	return 20
+}
