@@ -110,7 +110,36 @@ func (s PieceSet) Intersect(o PieceSet) PieceSet {
 }
 
 // Contains reports whether every number of o is in s.
-func (s PieceSet) Contains(o PieceSet) bool { return o.Minus(s).Empty() }
+func (s PieceSet) Contains(o PieceSet) bool {
+	for i, w := range o.words {
+		if i < len(s.words) {
+			w &^= s.words[i]
+		}
+		if w != 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Overlap returns how many numbers are in both, without making a set of them.
+func (s PieceSet) Overlap(o PieceSet) int {
+	total := 0
+	for i := range min(len(s.words), len(o.words)) {
+		total += bits.OnesCount64(s.words[i] & o.words[i])
+	}
+	return total
+}
+
+// Overlaps reports whether some number is in both.
+func (s PieceSet) Overlaps(o PieceSet) bool {
+	for i := range min(len(s.words), len(o.words)) {
+		if s.words[i]&o.words[i] != 0 {
+			return true
+		}
+	}
+	return false
+}
 
 // Equal reports whether both hold the same numbers.
 func (s PieceSet) Equal(o PieceSet) bool { return s.Contains(o) && o.Contains(s) }

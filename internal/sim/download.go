@@ -420,8 +420,8 @@ func (d *download) cancel(c pick.Cancel) {
 
 // release ends what an ask holds at the other side.
 func (d *download) release(k *asking, wanted bool) {
-	if k.ticket != nil && k.server.alive {
-		k.server.upload.end(k.ticket, false)
+	if k.ticket != nil {
+		k.ticket.u.end(k.ticket, false)
 	}
 	if k.Source() && k.f != nil && slices.Contains(d.w.net.flows, k.f) {
 		d.w.net.remove(k.f)

@@ -17,10 +17,12 @@ type upload struct {
 	sent    []int // per piece
 	served  map[darter.HostID]int
 	clock   int
+	dead    bool // the host crashed; what is left of it does nothing
 }
 
 // ticket is one request at a server.
 type ticket struct {
+	u    *upload
 	k    *asking
 	f    *flow // while the body is sent
 	over bool
@@ -28,7 +30,7 @@ type ticket struct {
 
 // request takes a request that arrived.
 func (u *upload) request(k *asking) *ticket {
-	t := &ticket{k: k}
+	t := &ticket{u: u, k: k}
 	if u.busy < u.slots {
 		u.grant(t)
 	} else {
@@ -57,7 +59,7 @@ func (u *upload) grant(t *ticket) {
 
 // end gives a slot back, or leaves the queue.
 func (u *upload) end(t *ticket, whole bool) {
-	if t.over {
+	if t.over || u.dead {
 		return
 	}
 	t.over = true
@@ -103,7 +105,7 @@ func (u *upload) crash(notice time.Duration) {
 			u.h.w.net.remove(f)
 		}
 	}
-	u.waiting, u.busy = nil, 0
+	u.waiting, u.dead = nil, true
 	for _, h := range u.h.w.hosts {
 		if h.d == nil {
 			continue

@@ -80,3 +80,11 @@ func (d *Debug) flight(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 }
+
+// Both serves health beside metrics, for a role with one port for the two.
+func Both(metrics, health http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", health)
+	mux.Handle("GET /metrics", metrics)
+	return mux
+}

@@ -8,12 +8,14 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/scheduler"
 	"github.com/darter-p2p/darter/internal/scheduler/rpc"
 )
 
 // Scheduler turns the events of the scheduler's rooms into metrics and log lines.
 type Scheduler struct {
 	log   *slog.Logger
+	reg   *Registry
 	names bounded // what hosts say of themselves
 
 	calls, callFailures         map[string]prometheus.Counter // by method
@@ -28,6 +30,7 @@ type Scheduler struct {
 	assigned, assignedPieces    *prometheus.CounterVec
 	closed                      *prometheus.CounterVec
 	offered, offers, asked      prometheus.Counter
+	snapshots                   prometheus.Counter
 }
 
 // pair is a counter and the one of its failures.
@@ -49,7 +52,7 @@ func (p pair) count(failed bool, labels ...string) {
 // NewScheduler registers the scheduler's metrics.
 func NewScheduler(r *Registry, log *slog.Logger) *Scheduler {
 	peer, piece := []string{"priority", "task_type", "host_type"}, []string{"traffic_type", "task_type", "host_type"}
-	s := &Scheduler{log: log,
+	s := &Scheduler{log: log, reg: r,
 		calls: map[string]prometheus.Counter{}, callFailures: map[string]prometheus.Counter{},
 		peers:          pairOf(r, "register_peer", "Registrations of peers", peer...),
 		hosts:          pairOf(r, "announce_host", "Announcements of hosts", "os", "platform", "platform_family", "git_version"),
@@ -70,6 +73,7 @@ func NewScheduler(r *Registry, log *slog.Logger) *Scheduler {
 		closed:         r.counters("darter_scheduler_streams_closed_total", "Streams of peers that the scheduler ended.", "kind"),
 		offers:         r.counter("darter_scheduler_offers_total", "Times a peer was told of parents."),
 		offered:        r.counter("darter_scheduler_parents_offered_total", "Parents named in such answers."),
+		snapshots:      r.counter("darter_scheduler_snapshot_failures_total", "Snapshots of hosts that could not be written or read."),
 		asked:          r.counter("darter_scheduler_reschedules_total", "Times a peer asked for other parents."),
 	}
 	for method, name := range map[string]string{"AnnouncePeer": "announce_peer", "StatPeer": "stat_peer", "DeletePeer": "leave_peer", "StatTask": "stat_task",
@@ -211,4 +215,27 @@ func (s *Scheduler) seedHealth(h rpc.SeedHealth) {
 		return
 	}
 	s.log.Warn("a seed is unwell", "seed", h.Host, "error", h.Err)
+}
+
+// Snapshots returns what the scheduler role is to call about its snapshot of hosts.
+func (s *Scheduler) Snapshots() scheduler.Snapshots {
+	return scheduler.Snapshots{
+		Loaded: func(hosts int) { s.log.Info("hosts known from before", "hosts", hosts) },
+		Saved:  func(hosts int) { s.log.Debug("wrote the hosts down", "hosts", hosts) },
+		Failed: func(err error) {
+			s.snapshots.Inc()
+			s.log.Warn("the hosts could not be written down; it is tried again", "error", err)
+		},
+		Damaged: func(aside string, err error) {
+			s.snapshots.Inc()
+			s.log.Warn("the snapshot of hosts is damaged and was moved aside", "to", aside, "error", err)
+		},
+	}
+}
+
+// Watch adds the gauges of what the scheduler knows, asked at each scrape.
+func (s *Scheduler) Watch(count func() (hosts, tasks, peers int)) {
+	s.reg.ask("darter_scheduler_hosts", "Hosts that are known.", func() float64 { n, _, _ := count(); return float64(n) })
+	s.reg.ask("darter_scheduler_tasks", "Tasks that are known.", func() float64 { _, n, _ := count(); return float64(n) })
+	s.reg.ask("darter_scheduler_peers", "Peers that are known.", func() float64 { _, _, n := count(); return float64(n) })
 }

@@ -6,13 +6,16 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/contrib/instrumentation/google.golang.org/grpc/otelgrpc"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace/otlptracegrpc"
+	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/sdk/resource"
 	"go.opentelemetry.io/otel/sdk/trace"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	oteltrace "go.opentelemetry.io/otel/trace"
+	"google.golang.org/grpc"
 
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/internal/daemon/fetch"
@@ -139,6 +142,15 @@ func (s *spans) source(url string, took time.Duration, err error) {
 		span.SetStatus(codes.Error, darter.KindOf(err).String())
 	}
 	span.End(oteltrace.WithTimestamp(now))
+}
+
+// ServerOptions are for a gRPC server whose calls become spans.
+func (t *Tracing) ServerOptions() []grpc.ServerOption {
+	if t == nil {
+		return nil
+	}
+	return []grpc.ServerOption{grpc.StatsHandler(otelgrpc.NewServerHandler(otelgrpc.WithTracerProvider(t.provider),
+		otelgrpc.WithPropagators(propagation.TraceContext{})))}
 }
 
 // Stop sends what is left, for a few seconds at most.

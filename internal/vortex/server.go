@@ -22,6 +22,9 @@ const (
 	sendStep = 256 << 10
 	// smallBody is sent in one write together with its metadata: below this sendfile costs more than it saves.
 	smallBody = 64 << 10
+	// A body that went out at less than crawlRate bytes per second for crawlAfter goes on without its slot.
+	crawlRate  = 128 << 10
+	crawlAfter = 5 * time.Second
 )
 
 // Server serves pieces. Make it with NewServer.
@@ -176,7 +179,8 @@ func (c *connection) answer(ctx context.Context, r request) bool {
 	}
 	waited := time.Since(asked)
 	sent := false
-	defer func() { s.queue.release(t, sent) }()
+	release := sync.OnceFunc(func() { s.queue.release(t, sent) })
+	defer release()
 
 	content, err := s.cfg.Pieces.Open(r.task, r.number)
 	if err != nil {
@@ -184,7 +188,8 @@ func (c *connection) answer(ctx context.Context, r request) bool {
 	}
 	defer content.Close()
 	began := time.Now()
-	if err := c.send(ctx, content); err != nil {
+	yield := func() { sent = true; release() }
+	if err := c.send(ctx, content, yield); err != nil {
 		s.reject(c.host, Interrupted)
 		return false
 	}
@@ -252,8 +257,10 @@ func (c *connection) refuse(ctx context.Context, code Code, message string) bool
 	return err == nil
 }
 
-// send writes metadata and body. A stalled receiver ends it, as does ctx.
-func (c *connection) send(ctx context.Context, content Content) error {
+// send writes metadata and body. A stalled receiver ends it, as does ctx. It calls yield when the receiver
+// is too slow to be worth a slot.
+func (c *connection) send(ctx context.Context, content Content, yield func()) error {
+	began := time.Now()
 	buffer := c.server.buffers.Get().(*[]byte)
 	defer c.server.buffers.Put(buffer)
 	head := appendContent((*buffer)[:0], uint8(rand.Uint32()), content.Piece)
@@ -285,8 +292,17 @@ func (c *connection) send(ctx context.Context, content Content) error {
 			return io.ErrUnexpectedEOF
 		}
 		left -= step
+		if c.server.crawls(content.Piece.Length-left, time.Since(began)) {
+			yield()
+		}
 	}
 	return nil
+}
+
+// crawls reports whether a body goes out so slowly that its receiver must be the reason: a few such
+// receivers would otherwise hold every slot. Under a rate limit of our own it says nothing.
+func (s *Server) crawls(sent int64, took time.Duration) bool {
+	return s.cfg.Rate.Unlimited() && took > crawlAfter && float64(sent) < took.Seconds()*crawlRate
 }
 
 // part is the next n bytes of body, in the form that the kernel can send by itself where possible.

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -466,7 +467,7 @@ func TestRunCutsOffWhatDoesNotFinish(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	cfg := DefaultServerConfig()
-	cfg.Listener, cfg.Pieces, cfg.DrainTimeout = l, s, time.Millisecond
+	cfg.Listener, cfg.Pieces, cfg.DrainTimeout, cfg.StallTimeout = l, s, time.Millisecond, time.Hour
 	srv, err := NewServer(cfg)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -496,6 +497,47 @@ func TestStalledReceiverLosesItsSlot(t *testing.T) {
 	_, err = conn.Write(appendRequest(nil, 0, request{task: taskA}))
 	require.NoError(t, err)
 	require.Equal(t, Interrupted, <-reasons)
+}
+
+// Receivers that take just enough not to be dropped must not keep the slots from everybody else.
+func TestCrawlingReceiverGivesItsSlotUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &shelf{bytes: randomBytes(4 << 20), size: 4 << 20}
+		cfg := DefaultServerConfig()
+		cfg.Pieces, cfg.Listener, cfg.Slots = s, &net.TCPListener{}, 1
+		srv, err := NewServer(cfg)
+		require.NoError(t, err)
+		here, there := net.Pipe()
+		var served sync.WaitGroup
+		served.Go(func() { srv.serve(context.Background(), there) })
+		_, err = here.Write(appendRequest(nil, 0, request{task: taskA}))
+		require.NoError(t, err)
+		body := 0
+		for busyAt := time.Now(); ; {
+			n, err := here.Read(make([]byte, 32<<10))
+			require.NoError(t, err)
+			body += n
+			synctest.Wait()
+			if srv.slotsBusy() == 0 {
+				require.Less(t, body, 1<<20)
+				require.Greater(t, time.Since(busyAt), crawlAfter)
+				break
+			}
+			time.Sleep(time.Second)
+		}
+		rest, err := io.Copy(io.Discard, io.LimitReader(here, 4<<20))
+		require.NoError(t, err, "it still gets the rest")
+		require.Greater(t, rest, int64(3<<20))
+		here.Close()
+		served.Wait()
+		require.Zero(t, srv.slotsBusy(), "the slot was given back once")
+	})
+}
+
+func (s *Server) slotsBusy() int {
+	s.queue.mu.Lock()
+	defer s.queue.mu.Unlock()
+	return s.queue.mu.busy
 }
 
 func TestTooManyConnections(t *testing.T) {

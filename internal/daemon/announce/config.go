@@ -37,7 +37,7 @@ type Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 
 // MembershipEvents tells what happened. Any may be nil.
 type MembershipEvents struct {
-	Changed  func(set []netip.AddrPort)              // a new set is in force
+	Changed  func(set []netip.AddrPort)              // a set is in force: the first, also when it was known before Run, and each new one
 	Failed   func(err error)                         // a look gave nothing; the last set stays
 	Unwell   func(at netip.AddrPort, err error)      // a scheduler does not serve
 	FromFile func(set []netip.AddrPort, file string) // started from the set that an earlier run kept

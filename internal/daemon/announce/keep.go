@@ -37,7 +37,7 @@ func (m *Membership) keep(set []netip.AddrPort) {
 	}
 }
 
-// recall puts the set of an earlier run in force, when there is none yet.
+// recall takes up the set of an earlier run, when there is none yet.
 func (m *Membership) recall() {
 	if m.cfg.File == "" || len(m.Current()) > 0 {
 		return
@@ -53,7 +53,9 @@ func (m *Membership) recall() {
 	if m.cfg.Events.FromFile != nil {
 		m.cfg.Events.FromFile(set, m.cfg.File)
 	}
-	m.replace(set)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.mu.set = set // Run tells of it
 }
 
 // parseSet reads what keep writes; anything else gives nothing.

@@ -61,11 +61,16 @@ func (m *Membership) Changed() <-chan struct{} {
 
 // replace puts a set in force and reports whether it is another one.
 func (m *Membership) replace(set []netip.AddrPort) bool {
-	m.mu.Lock()
-	if slices.Equal(m.mu.set, set) {
-		m.mu.Unlock()
+	if slices.Equal(m.Current(), set) { // only Run replaces: nobody comes in between
 		return false
 	}
+	m.enforce(set)
+	return true
+}
+
+// enforce puts a set in force and tells of it, also when it is the same.
+func (m *Membership) enforce(set []netip.AddrPort) {
+	m.mu.Lock()
 	m.mu.set = set
 	close(m.mu.changed)
 	m.mu.changed = make(chan struct{})
@@ -73,7 +78,6 @@ func (m *Membership) replace(set []netip.AddrPort) bool {
 	if m.cfg.Events.Changed != nil {
 		m.cfg.Events.Changed(set)
 	}
-	return true
 }
 
 // candidate is a scheduler that someone named, before it was asked how it is.

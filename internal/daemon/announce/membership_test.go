@@ -196,10 +196,15 @@ func TestStaticAddressesHoldBeforeTheFirstLookAndWhileAllAreAway(t *testing.T) {
 			t.Fatal(err)
 		}
 		wantSet(t, m, "before Run", one)
+		var told [][]netip.AddrPort // whoever acts on the set must hear of the first as well
+		m.cfg.Events.Changed = func(set []netip.AddrPort) { told = append(told, set) }
 		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 		defer cancel()
 		_ = m.Run(ctx)
 		wantSet(t, m, "after an hour alone", one)
+		if len(told) != 1 || !slices.Equal(told[0], []netip.AddrPort{one}) {
+			t.Errorf("told of %v, want the static set once", told)
+		}
 	})
 }
 

@@ -24,7 +24,7 @@ func (f *Facts) read(name string) string {
 	if err != nil {
 		return ""
 	}
-	defer file.Close() //nolint:errcheck // only read
+	defer file.Close()
 	var text bytes.Buffer
 	if _, err := text.ReadFrom(io.LimitReader(file, maxProc)); err != nil {
 		return ""
@@ -131,7 +131,7 @@ func (f *Facts) disk(h *darter.Host) {
 	if f.dir == "" || runtime.GOOS != "linux" || unix.Statfs(f.dir, &st) != nil {
 		return
 	}
-	block := uint64(st.Bsize) //nolint:unconvert // its type differs between systems
+	block := uint64(st.Bsize)
 	h.Disk.Total = st.Blocks * block
 	h.Disk.Free = st.Bavail * block
 	h.Disk.Used = (st.Blocks - min(st.Bfree, st.Blocks)) * block

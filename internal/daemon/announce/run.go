@@ -9,10 +9,13 @@ import (
 	"time"
 )
 
-// Run looks for schedulers until ctx ends: soon again, with growing waits, while something is
+// Run tells of the set there is, then looks for schedulers until ctx ends: soon again, with growing waits, while something is
 // missing, else once per Refresh.
 func (m *Membership) Run(ctx context.Context) error {
 	m.recall()
+	if set := m.Current(); len(set) > 0 { // of a static list, or of the file
+		m.enforce(set)
+	}
 	wait := firstRecheck
 	for {
 		next := m.cfg.Refresh

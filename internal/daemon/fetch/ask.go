@@ -158,6 +158,7 @@ func (l *loop) local(err error) bool {
 		if darter.KindOf(e.error) != darter.Conflict {
 			l.fatal = e.error
 		}
+		l.picker.Have(l.d.task.Pieces())
 		return true
 	}
 	return false

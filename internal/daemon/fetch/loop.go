@@ -60,7 +60,7 @@ func (l *loop) run() error {
 		if err := l.look(); err != nil {
 			return err
 		}
-		if d.task.Pieces().Contains(l.wantedNow()) {
+		if l.picker.Missing().Empty() { // not the store's word: the events of the last pieces must be heard
 			done, err := l.conclude()
 			if done || err != nil {
 				return err
@@ -72,11 +72,6 @@ func (l *loop) run() error {
 			return err
 		}
 	}
-}
-
-func (l *loop) wantedNow() darter.PieceSet {
-	set, _ := l.d.wanted()
-	return set
 }
 
 // look checks what ends a download without success.

@@ -159,7 +159,7 @@ type socketRig struct {
 	ran   chan error
 }
 
-func newSocketRig(t *testing.T, downloads Downloads, change func(*SocketConfig)) *socketRig {
+func newSocketRig(t testing.TB, downloads Downloads, change func(*SocketConfig)) *socketRig {
 	t.Helper()
 	layout := darter.LayoutOf(2*darter.MinPieceLength+5, 0)
 	r := &socketRig{shelf: &shelf{layout: layout}, swarm: &swarmLog{}, ran: make(chan error, 1)}
@@ -488,4 +488,28 @@ func TestStopLetsRunningDownloadsEnd(t *testing.T) {
 		t.Errorf("Run: %v", err)
 	}
 	r.ran = nil
+}
+
+// BenchmarkContent measures the way to a client's pipe: store, gRPC, socket.
+func BenchmarkContent(b *testing.B) {
+	s := newScripted()
+	s.layout = darter.LayoutOf(64*darter.MinPieceLength, 0)
+	for n := range s.layout.Count() {
+		s.order = append(s.order, n)
+	}
+	r := newSocketRig(b, s, nil)
+	r.shelf.layout = s.layout
+	b.SetBytes(s.layout.Length)
+	for b.Loop() {
+		stream, err := r.DownloadTask(b.Context(), &dfdaemonv2.DownloadTaskRequest{Download: &commonv2.Download{Url: "https://o/f", NeedPieceContent: true}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for err == nil {
+			_, err = stream.Recv()
+		}
+		if !errors.Is(err, io.EOF) {
+			b.Fatal(err)
+		}
+	}
 }

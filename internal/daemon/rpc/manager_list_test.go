@@ -42,7 +42,7 @@ func withManager(t *testing.T, f *fakeManager, h darter.Host, test func(*testing
 	synctest.Test(t, func(t *testing.T) {
 		door, server := bufconn.Listen(64<<10), grpc.NewServer()
 		managerv2.RegisterManagerServer(server, f)
-		go server.Serve(door) //nolint:errcheck // ends with Stop
+		go server.Serve(door)
 		cfg := DefaultManagerConfig()
 		cfg.Address, cfg.Host = "http://manager.example:65003", h
 		cfg.Dial = func(ctx context.Context, address string) (net.Conn, error) {

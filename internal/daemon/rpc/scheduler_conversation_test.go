@@ -63,6 +63,9 @@ func TestConversationWithNeighboursFollowsTheCatalogue(t *testing.T) {
 		if p.GetDigest() != "crc32:4294967295" || p.GetParentId() != "parent-b" || p.GetTrafficType() != commonv2.TrafficType_REMOTE_PEER {
 			t.Errorf("piece told as %v", p)
 		}
+		if md := f.metadata[0].Get(wire.MetaHeld); !slices.Equal(md, []string{"0-1"}) {
+			t.Errorf("metadata %s is %v", wire.MetaHeld, md)
+		}
 		if md := f.metadata[0].Get(wire.MetaNative); !slices.Equal(md, []string{"1"}) {
 			t.Errorf("metadata %s is %v", wire.MetaNative, md)
 		}

@@ -76,7 +76,7 @@ func (r *rig) serve(at netip.AddrPort, f *fakeScheduler) (stop func()) {
 	r.doors[at.String()] = door
 	r.servers = append(r.servers, server)
 	r.mu.Unlock()
-	go server.Serve(door) //nolint:errcheck // ends with stop
+	go server.Serve(door)
 	return func() {
 		r.mu.Lock()
 		delete(r.doors, at.String())

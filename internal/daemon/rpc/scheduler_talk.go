@@ -9,16 +9,25 @@ import (
 	"time"
 
 	schedulerv2 "d7y.io/api/v2/pkg/apis/scheduler/v2"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/api/wire"
 )
 
+// maxHeldText bounds what goes into the headers of a request.
+const maxHeldText = 4 << 10
+
 // open opens the stream and sends the registration.
 func (c *Conversation) open(ctx context.Context, l *link) (schedulerv2.Scheduler_AnnouncePeerClient, error) {
 	late := time.AfterFunc(c.m.s.cfg.HeaderTimeout, func() { c.cancel(c.unavailable(errNoHeaders)) })
 	defer late.Stop()
-	stream, err := schedulerv2.NewSchedulerClient(l.conn).AnnouncePeer(ctx)
+	// One of our own schedulers decides at the registration, before the piece reports that say the same.
+	told := ctx
+	if held := c.reg.Held.String(); !c.reg.Held.Empty() && len(held) <= maxHeldText {
+		told = metadata.AppendToOutgoingContext(ctx, wire.MetaHeld, held)
+	}
+	stream, err := schedulerv2.NewSchedulerClient(l.conn).AnnouncePeer(told)
 	if err == nil {
 		err = stream.Send(c.registration())
 		if errors.Is(err, io.EOF) { // the stream is over; the status says why

@@ -45,6 +45,9 @@ func (s *Server) Remember(hosts []darter.Host) {
 	for _, h := range hosts {
 		s.hub.step(swarm.HostAnnounced{Host: h})
 	}
+	if len(hosts) > 0 {
+		s.hub.step(swarm.Restarted{})
+	}
 }
 
 // Hosts returns every host, in order of first announce.

@@ -20,6 +20,9 @@ type Config struct {
 	SourceAttempts int
 	// SourceStall is how long a source-goer may be silent before its pieces pass to another; default 3m.
 	SourceStall time.Duration
+	// Relearn is how long after a restart the downloads that were running are given to register again before their missing
+	// pieces are fetched from the source: somebody may hold them; default 2s.
+	Relearn time.Duration
 	// VerdictTTL is how long the origin's refusal answers new registrations too; default 5s.
 	VerdictTTL time.Duration
 
@@ -50,7 +53,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		SeedDeadline: 10 * time.Second, SeedTries: 2, SeedRest: 30 * time.Second,
-		SourceAttempts: 3, SourceStall: 3 * time.Minute, VerdictTTL: 5 * time.Second,
+		SourceAttempts: 3, SourceStall: 3 * time.Minute, Relearn: 2 * time.Second, VerdictTTL: 5 * time.Second,
 		MinLinks: 8, Links: 10, MaxLinks: 12, RemoteLinks: 2, HolderChildren: 32, Sample: 96,
 		LegacyParents: 4, LegacyResponses: 5,
 		PeerTTL: 24 * time.Hour, TaskIdle: time.Minute, DefaultInterval: 300 * time.Second,
@@ -63,7 +66,7 @@ func (c Config) Validate() error {
 		return &darter.Error{Kind: darter.Invalid, Op: "check swarm settings", Err: errors.New(why)}
 	}
 	switch {
-	case c.SeedDeadline <= 0 || c.SourceStall <= 0 || c.PeerTTL <= 0 || c.TaskIdle <= 0 || c.DefaultInterval <= 0 || c.SeedRest < 0 || c.VerdictTTL < 0:
+	case c.SeedDeadline <= 0 || c.SourceStall <= 0 || c.PeerTTL <= 0 || c.TaskIdle <= 0 || c.DefaultInterval <= 0 || c.SeedRest < 0 || c.VerdictTTL < 0 || c.Relearn < 0:
 		return fail("every duration must be above zero")
 	case c.MinLinks < 1 || c.Links < c.MinLinks || c.MaxLinks < c.Links:
 		return fail("links must grow: 1 <= min <= wanted <= max")

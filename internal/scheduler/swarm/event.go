@@ -96,6 +96,8 @@ type (
 	}
 	// PeerDeleted: a host takes one peer back.
 	PeerDeleted struct{ Peer darter.PeerID }
+	// Restarted: the hosts are known from before, the tasks are not.
+	Restarted struct{}
 	// Tick: time passed; due deadlines are looked at.
 	Tick struct{}
 )
@@ -120,4 +122,5 @@ func (SeedDone) event()          {}
 func (SeedHealth) event()        {}
 func (TaskDeleted) event()       {}
 func (PeerDeleted) event()       {}
+func (Restarted) event()         {}
 func (Tick) event()              {}

@@ -43,6 +43,7 @@ type group struct {
 	verdict  Fault
 	refused  time.Time // until when the verdict stands
 	active   int       // active peers
+	resumed  bool      // somebody registered with pieces in hand
 	holders  int       // sharing peers on ordinary hosts that hold something
 }
 
@@ -168,7 +169,7 @@ func (g *group) held() darter.PieceSet {
 // heldFor returns what p could get from sharing peers: those on other hosts that it did not block, and, for
 // a plain client, that do not leave it waiting for what they will never have.
 func (g *group) heldFor(p *peer) darter.PieceSet {
-	if len(p.blocked) == 0 && len(p.host.peers) == 1 && (p.native() || g.whole > 0) {
+	if p.ordinary() {
 		return g.held()
 	}
 	var set darter.PieceSet
@@ -189,6 +190,23 @@ func (g *group) coming(p *peer) darter.PieceSet {
 	var set darter.PieceSet
 	for _, r := range g.goers {
 		if r == p || !r.host.facts.NoSharing {
+			set.Union(r.assigned)
+		}
+	}
+	for _, w := range g.pending {
+		set.Union(w.pieces)
+	}
+	return set
+}
+
+// sure returns what everybody without peculiarities can count on: held by sharing peers, or coming.
+func (g *group) sure() darter.PieceSet {
+	if g.whole > 0 {
+		return g.all
+	}
+	set := g.here.Clone()
+	for _, r := range g.goers {
+		if !r.host.facts.NoSharing {
 			set.Union(r.assigned)
 		}
 	}

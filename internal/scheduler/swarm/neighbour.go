@@ -98,12 +98,12 @@ func offerable(p, q *peer, missing darter.PieceSet) bool {
 		return true
 	}
 	if q.active() {
-		return !missing.Intersect(q.wanted).Empty() || !missing.Intersect(q.held).Empty()
+		return missing.Overlaps(q.wanted) || missing.Overlaps(q.held)
 	}
 	if !p.native() { // a plain client waits for every piece at each parent: one that will not get them stalls it
 		return q.held.Contains(missing)
 	}
-	return !missing.Intersect(q.held).Empty()
+	return missing.Overlaps(q.held)
 }
 
 // candidates returns a sample of who may be offered to p and has room, half of it from p's zone.
@@ -161,7 +161,7 @@ func (s *Swarm) ordered(p *peer, missing darter.PieceSet, cands []*peer) []*peer
 	for i, q := range cands {
 		useful := 1.0
 		if !q.full {
-			useful = float64(missing.Intersect(q.held).Len()) / total
+			useful = float64(missing.Overlap(q.held)) / total
 		}
 		facts[i] = rank.Candidate{Zone: q.host.zone, MaxTx: q.host.facts.Network.MaxTx, Children: q.children, Useful: useful,
 			Spare: q.seed() && p.group.holders >= s.cfg.LegacyParents, Failures: q.host.failures, Tie: mix(me, hash(string(q.id)))}
@@ -208,7 +208,7 @@ func (s *Swarm) bestFor(p *peer, lack darter.PieceSet) *peer {
 		if s.knows(p, q) || !offerable(p, q, lack) {
 			continue
 		}
-		n := lack.Intersect(q.provides(p)).Len()
+		n := lack.Overlap(q.provides(p))
 		if n > most || (n == most && n > 0 && q.children < best.children) {
 			best, most = q, n
 		}

@@ -72,6 +72,12 @@ func (p *peer) native() bool { return p.host.facts.Native }
 func (p *peer) seed() bool   { return p.host.facts.Kind == darter.Seed }
 func (p *peer) active() bool { return p.open && !p.done && p.group != nil }
 
+// ordinary reports whether whatever sharing peers hold is good for p: it blocks nobody, is alone on its
+// host, and need not have every piece of a parent.
+func (p *peer) ordinary() bool {
+	return len(p.blocked) == 0 && len(p.host.peers) == 1 && (p.native() || p.group.whole > 0)
+}
+
 // shares reports whether the peer may be offered at all.
 func (p *peer) shares() bool { return p.shared && !p.host.facts.NoSharing }
 

@@ -138,6 +138,8 @@ func (sc *script) run(line string) {
 			sc.t.Fatalf("%s: %v", line, err)
 		}
 		sc.elapse(d)
+	case "restarted":
+		sc.step(Restarted{})
 	case "host":
 		for _, name := range args {
 			sc.host(name, opts)

@@ -56,6 +56,9 @@ func simulate(t *testing.T, seed uint64, steps int) []string {
 	for i := range w.hosts {
 		w.announce(i)
 	}
+	if w.rng.IntN(4) == 0 {
+		w.step(Restarted{})
+	}
 	for range steps {
 		w.once()
 	}

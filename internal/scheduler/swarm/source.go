@@ -16,19 +16,28 @@ func (s *Swarm) assign(g *group) {
 		return
 	}
 	s.release(g)
+	if s.now.Before(s.relearn) && g.resumed {
+		if !slices.Contains(s.held, g) {
+			s.held = append(s.held, g)
+		}
+		return
+	}
+	sure := g.sure()
 	for _, p := range slices.Clone(g.peers) { // refuse takes peers out
-		if !p.active() {
+		if !p.active() || (p.ordinary() && sure.Contains(p.wanted)) {
 			continue
 		}
 		if rest := g.uncovered(p); !rest.Empty() {
 			s.cover(g, p, rest)
+			sure = g.sure()
 		}
 	}
 }
 
 // release takes from source-goers what everybody who wants it can get from a peer by now.
 func (s *Swarm) release(g *group) {
-	if len(g.goers) == 0 {
+	held := g.held()
+	if !slices.ContainsFunc(g.goers, func(r *peer) bool { return r.assigned.Overlaps(held) }) {
 		return
 	}
 	var needed darter.PieceSet
@@ -104,10 +113,16 @@ func (s *Swarm) goer(g *group, asker *peer, rest darter.PieceSet, seeds bool) (*
 	var best *peer
 	var part darter.PieceSet
 	for _, r := range g.peers {
-		if !r.active() || r.seed() != seeds || r.mayNot || !r.canAnswer() || (r.host.facts.NoSharing && r != asker) {
+		if !r.active() || r.seed() != seeds || r.mayNot || !r.canAnswer() || !rest.Overlaps(r.wanted) {
 			continue
 		}
 		can := rest.Intersect(r.missing()).Minus(r.bad)
+		if r != asker {
+			if r.host.facts.NoSharing || asker.blocks(r) || r.host == asker.host {
+				continue // the asker would have nothing of it
+			}
+			can = can.Minus(g.heldFor(r)) // what it can get from a peer it does not fetch from the source
+		}
 		if !can.Empty() && (best == nil || better(r, best)) {
 			best, part = r, can
 		}

@@ -66,6 +66,7 @@ func (s *Swarm) join(p *peer, e Registered) {
 		p.full, p.held = true, darter.PieceSet{}
 	}
 	p.shared = p.holdsAny()
+	g.resumed = g.resumed || p.shared
 	if e.Want.MetadataOnly {
 		p.done, p.shared = true, true
 	}

@@ -28,6 +28,8 @@ type Swarm struct {
 	aging   []aging  // finished peers, oldest first
 	idle    []idling // tasks without peers, oldest first
 	wake    time.Time
+	relearn time.Time // until when running downloads may still register again
+	held    []*group  // groups whose sources wait for that
 
 	// of the step at hand
 	effects []Effect
@@ -65,6 +67,7 @@ func (s *Swarm) Step(now time.Time, ev Event) []Effect {
 	s.effects = nil
 	if !s.wake.IsZero() && !s.now.Before(s.wake) {
 		s.overdueSeeds()
+		s.relearned()
 	}
 	s.handle(ev)
 	s.settle()
@@ -91,6 +94,8 @@ func (s *Swarm) handle(ev Event) {
 		s.seedDone(e)
 	case TaskDeleted:
 		s.taskDeleted(e)
+	case Restarted:
+		s.relearn = s.now.Add(s.cfg.Relearn)
 	case Tick:
 		s.tick()
 	default:
@@ -173,6 +178,9 @@ func (s *Swarm) schedule() {
 				next = w.deadline
 			}
 		}
+	}
+	if len(s.held) > 0 && (next.IsZero() || s.relearn.Before(next)) {
+		next = s.relearn
 	}
 	if !next.IsZero() && !next.Equal(s.wake) {
 		s.out(Wake{At: next})

@@ -5,6 +5,7 @@ import "slices"
 // tick looks at what is due.
 func (s *Swarm) tick() {
 	s.overdueSeeds()
+	s.relearned()
 	s.stalledGoers()
 	for _, h := range slices.Clone(s.roll) {
 		if Gone(s.now, h.evidence, h.facts.Interval, s.cfg.DefaultInterval) {
@@ -25,6 +26,17 @@ func (s *Swarm) overdueSeeds() {
 			s.dirty(g)
 		}
 	}
+}
+
+// relearned looks for sources where that was put off after a restart.
+func (s *Swarm) relearned() {
+	if s.now.Before(s.relearn) {
+		return
+	}
+	for _, g := range s.held {
+		s.dirty(g)
+	}
+	s.held = nil
 }
 
 // stalledGoers passes on the pieces of source-goers that are silent: their streams live, but nothing comes.

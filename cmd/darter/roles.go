@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/daemon"
+	daemonrpc "github.com/darter-p2p/darter/internal/daemon/rpc"
+	"github.com/darter-p2p/darter/internal/manager"
+	"github.com/darter-p2p/darter/internal/scheduler"
+	"github.com/darter-p2p/darter/internal/telemetry"
+)
+
+var errNotLoopback = errors.New("it is not a loopback address, and profiles show the process's memory")
+
+func managerCommand() *cobra.Command {
+	return roleCommand("manager", "Run a manager", "Run a manager: it tells daemons which schedulers there are.", func(_ context.Context, p *process) error {
+		var schedulers []manager.Scheduler
+		for i, at := range p.cfg.Manager.Schedulers {
+			a, err := netip.ParseAddrPort(at)
+			if err != nil {
+				return &darter.Error{Kind: darter.Invalid, Op: "read --manager-scheduler", Err: err, Hint: "write it as 10.0.0.1:8002"}
+			}
+			schedulers = append(schedulers, manager.Scheduler{ID: uint64(i) + 1, Cluster: 1, Hostname: a.Addr().String(), IP: a.Addr(), Port: a.Port()})
+		}
+		p.next = "darter daemon --manager <this host>:65003"
+		if err := p.addManager(schedulers); err != nil {
+			return err
+		}
+		return p.serveDebug(debugUnlessDefault(p))
+	})
+}
+
+// debugUnlessDefault leaves the debug port to the daemon when it was not set: several roles on one machine would
+// fight for it.
+func debugUnlessDefault(p *process) string {
+	if p.cfg.Daemon.DebugListen == "127.0.0.1:4004" {
+		return "off"
+	}
+	return p.cfg.Daemon.DebugListen
+}
+
+func (p *process) addManager(schedulers []manager.Scheduler) error {
+	cfg := manager.DefaultConfig()
+	var err error
+	if cfg.GRPC, err = p.doors.tcp("manager_grpc", "manager gRPC", "manager-grpc", p.cfg.Manager.GRPC); err != nil {
+		return err
+	}
+	if cfg.HTTP, err = p.doors.tcp("manager_http", "manager REST", "manager-http", p.cfg.Manager.HTTP); err != nil {
+		return err
+	}
+	cfg.Schedulers, cfg.Version, cfg.Commit, cfg.Log = schedulers, version, commit(), p.log
+	cfg.Events = telemetry.NewManager(p.metrics).Events()
+	m, err := manager.New(cfg)
+	if err != nil {
+		return err
+	}
+	p.add("manager", m.Run, m.Ready())
+	return nil
+}
+
+func schedulerCommand() *cobra.Command {
+	return roleCommand("scheduler", "Run a scheduler", "Run a scheduler: it tells daemons from whom to fetch.", func(_ context.Context, p *process) error {
+		if _, err := p.addScheduler(p.cfg.Scheduler.AdvertiseIP); err != nil {
+			return err
+		}
+		p.next = "darter daemon --scheduler <this host>:8002"
+		if err := p.serveMetrics("scheduler-metrics", p.cfg.Scheduler.Metrics, true); err != nil {
+			return err
+		}
+		return p.serveDebug(debugUnlessDefault(p))
+	})
+}
+
+func (p *process) addScheduler(advertise string) (*scheduler.Scheduler, error) {
+	cfg := scheduler.DefaultConfig()
+	var err error
+	if cfg.Listen, err = p.doors.tcp("scheduler", "scheduler", "scheduler-listen", p.cfg.Scheduler.Listen); err != nil {
+		return nil, err
+	}
+	if cfg.AdvertiseIP, err = outward(advertise); err != nil {
+		return nil, err
+	}
+	cfg.DataDir, cfg.Log, cfg.Server = p.cfg.RoleDir("scheduler"), p.log, p.tracing.ServerOptions()
+	sink := telemetry.NewScheduler(p.metrics, p.log)
+	cfg.Events, cfg.Snapshots = sink.Events(), sink.Snapshots()
+	s, err := scheduler.New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	sink.Watch(s.Count)
+	p.add("scheduler", s.Run, s.Ready())
+	return s, nil
+}
+
+func daemonCommand() *cobra.Command {
+	return roleCommand("daemon", "Run a daemon", "Run a daemon: it fetches, keeps and serves content on this host.", func(_ context.Context, p *process) error {
+		kind := darter.Normal
+		if p.cfg.Daemon.Seed {
+			kind = darter.Seed
+		}
+		p.next = "darter get URL"
+		return p.addDaemon(kind, p.cfg.Daemon.Manager, p.cfg.Daemon.Schedulers)
+	})
+}
+
+// addDaemon opens the daemon's listeners and ports, and adds the role.
+func (p *process) addDaemon(kind darter.HostKind, managerAt string, schedulers []string) error {
+	c := p.cfg.Daemon
+	cfg := daemon.DefaultConfig()
+	sink := telemetry.NewDaemon(p.metrics, p.log, p.tracing)
+	ip, err := outward(p.cfg.Host.IP)
+	if err != nil {
+		return err
+	}
+	cfg.Host = darter.Host{Kind: kind, IP: ip, Hostname: hostname(p.cfg.Host.Hostname), Name: p.cfg.Host.Name, IDC: p.cfg.Host.IDC,
+		Location: p.cfg.Host.Location, OS: runtime.GOOS, Version: version, Commit: commit(), Cluster: 1}
+	cfg.DataDir, cfg.Events = p.cfg.RoleDir("daemon"), sink.Events()
+	cfg.Manager, cfg.Schedulers = managerAt, schedulers
+	cfg.AnnounceInterval, cfg.Drain = c.AnnounceInterval.Std(), c.Drain.Std()
+	cfg.DownloadRate, cfg.UploadRate, cfg.SourceRate = c.DownloadRate, c.UploadRate, c.SourceRate
+	cfg.Source.CAFile = c.SourceCAFile
+	cfg.Source.UserAgent = "darter/" + version
+	if err := p.openDaemonDoors(&cfg); err != nil {
+		return err
+	}
+	d, err := daemon.New(cfg)
+	if err != nil {
+		return err
+	}
+	sink.WatchStore(d.Store().Usage)
+	p.add("daemon", d.Run, d.Ready())
+	return nil
+}
+
+func (p *process) openDaemonDoors(cfg *daemon.Config) error {
+	c := p.cfg.Daemon
+	var err error
+	if cfg.Upload, err = p.doors.tcp("upload", "uploads (gRPC)", "upload-listen", c.UploadListen); err != nil {
+		return err
+	}
+	if cfg.Pieces, err = p.doors.tcp("pieces", "pieces", "piece-listen", c.PieceListen); err != nil {
+		return err
+	}
+	if cfg.Download, err = p.socket(); err != nil {
+		return err
+	}
+	if err := p.serveMetrics("metrics-listen", c.MetricsListen, false); err != nil {
+		return err
+	}
+	if err := p.serveHealth(c.HealthListen); err != nil {
+		return err
+	}
+	return p.serveDebug(c.DebugListen)
+}
+
+func (p *process) socket() (net.Listener, error) {
+	path, err := filepath.Abs(p.cfg.SocketPath())
+	if err != nil {
+		return nil, fmt.Errorf("find the socket: %w", err)
+	}
+	l, err := daemonrpc.ListenSocket(path)
+	if err != nil {
+		return nil, err
+	}
+	p.doors.keep("socket", "socket", path, l)
+	return l, nil
+}
+
+const upLong = `Run a manager, a scheduler and a daemon in one process on this machine.
+
+Everything listens on loopback unless --listen-ip says otherwise, and keeps its data in one folder.
+The three meet over the same API as in a cluster.`
+
+func upCommand() *cobra.Command {
+	var listenIP string
+	c := roleCommand("up", "Run everything on this machine", upLong, func(_ context.Context, p *process) error { return p.up(listenIP) })
+	c.Flags().StringVar(&listenIP, "listen-ip", "127.0.0.1", "address that everything without one of its own listens on")
+	return c
+}
+
+func (p *process) up(listenIP string) error {
+	ip, err := netip.ParseAddr(listenIP)
+	if err != nil {
+		return &darter.Error{Kind: darter.Invalid, Op: "read --listen-ip", Err: err, Hint: "write it as 127.0.0.1, or 0.0.0.0 for all interfaces"}
+	}
+	p.doors.defaultIP = listenIP
+	reach := p.cfg.Scheduler.AdvertiseIP
+	if !ip.IsUnspecified() {
+		if p.cfg.Host.IP == "" {
+			p.cfg.Host.IP = listenIP
+		}
+		if reach == "" {
+			reach = listenIP
+		}
+	}
+	s, err := p.addScheduler(reach)
+	if err != nil {
+		return err
+	}
+	at := s.Address()
+	name := hostname(p.cfg.Host.Hostname)
+	if err := p.addManager([]manager.Scheduler{{ID: 1, Cluster: 1, Hostname: name, IP: at.Addr(), Port: at.Port()}}); err != nil {
+		return err
+	}
+	managerAt, err := p.address("manager_grpc", at.Addr())
+	if err != nil {
+		return err
+	}
+	p.next = "darter get URL"
+	return p.addDaemon(darter.Seed, managerAt, nil)
+}
+
+// address returns where a door of this process is reached.
+func (p *process) address(key string, ip netip.Addr) (string, error) {
+	for _, d := range p.doors.shown {
+		if d.key != key {
+			continue
+		}
+		a, err := netip.ParseAddrPort(d.address)
+		if err != nil {
+			return "", fmt.Errorf("read the address of %s: %w", key, err)
+		}
+		if a.Addr().IsUnspecified() {
+			a = netip.AddrPortFrom(ip, a.Port())
+		}
+		return a.String(), nil
+	}
+	return "", fmt.Errorf("nothing listens as %s", key)
+}
