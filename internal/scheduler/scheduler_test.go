@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -39,19 +40,19 @@ type rig struct {
 	client schedulerv2.SchedulerClient
 	conn   *grpc.ClientConn
 	stop   func()
-	seeds  map[string]*bufconn.Listener // by address
+	seeds  sync.Map // address -> *bufconn.Listener
 }
 
 // start runs a scheduler. Its end is awaited by stop, which the test calls before the bubble ends.
 func start(t *testing.T, change func(*scheduler.Config)) *rig {
 	t.Helper()
-	r := &rig{t: t, seeds: map[string]*bufconn.Listener{}}
+	r := &rig{t: t}
 	lis := bufconn.Listen(64 << 10)
 	cfg := scheduler.DefaultConfig()
 	cfg.Listen = lis
 	cfg.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
-		if l := r.seeds[addr]; l != nil {
-			return l.DialContext(ctx)
+		if l, ok := r.seeds.Load(addr); ok {
+			return l.(*bufconn.Listener).DialContext(ctx)
 		}
 		return nil, errors.New("connection refused")
 	}
@@ -101,12 +102,12 @@ func (f *fakeSeed) DownloadTask(m *dfdaemonv2.DownloadTaskRequest, out dfdaemonv
 func (r *rig) seed(addr string, f *fakeSeed) (stop func()) {
 	f.asked = make(chan *commonv2.Download, 10)
 	lis := bufconn.Listen(64 << 10)
-	r.seeds[addr] = lis
+	r.seeds.Store(addr, lis)
 	server := grpc.NewServer()
 	dfdaemonv2.RegisterDfdaemonUploadServer(server, f)
 	healthv1.RegisterHealthServer(server, health.NewServer())
 	go func() { _ = server.Serve(lis) }()
-	return func() { delete(r.seeds, addr); server.Stop() }
+	return func() { r.seeds.Delete(addr); server.Stop() }
 }
 
 func native(ctx context.Context) context.Context {

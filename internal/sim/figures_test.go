@@ -146,6 +146,9 @@ func TestTuning(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 4, 8} {
 		all = append(all, variant{fmt.Sprintf("slots %d", n), func(c *Config) { c.Slots = n }})
 	}
+	for _, n := range []int{1, 2, 4, 8} {
+		all = append(all, variant{fmt.Sprintf("racers %d", n), func(c *Config) { c.Pick.Racers = n }})
+	}
 	for _, n := range []int{1, 2, 3, 4} {
 		all = append(all, variant{fmt.Sprintf("per parent %d", n), func(c *Config) { c.Pick.PerParent = n }})
 	}
@@ -163,9 +166,6 @@ func TestTuning(t *testing.T) {
 	for _, v := range all {
 		fmt.Printf("%-14s", v.name)
 		for _, s := range shapes()[:5] {
-			if s.name == "B1 fast" {
-				continue
-			}
 			f := measure(t, s, 5, v.change)
 			fmt.Printf("  %s %.3f/%.3f", s.name, f.Last, f.Worst)
 		}

@@ -55,6 +55,7 @@ func (u *upload) grant(t *ticket) {
 	}
 	k.f = t.f
 	w.net.add(t.f)
+	w.clock.after(w.delay(), k.d.poke) // the first byte
 }
 
 // end gives a slot back, or leaves the queue.

@@ -191,7 +191,14 @@ func (n *Node) cleanup() {
 	}
 }
 
+// lastLines returns the end of a log; a panic is longer than that and begins at its own line.
 func lastLines(text string, n int) string {
+	for _, mark := range []string{"\npanic: ", "\nfatal error: "} {
+		if at := strings.Index(text, mark); at >= 0 {
+			lines := strings.Split(text[at+1:], "\n")
+			return strings.Join(lines[:min(len(lines), 2*n)], "\n")
+		}
+	}
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

@@ -40,6 +40,8 @@ type download struct {
 		ended    bool // nobody can enter any more
 		detached bool // goes on when nobody waits
 		bytes    [3]int64
+		known    bool  // length is the content's
+		length   int64 // bytes
 
 		emptySince time.Time     // when the last session left; zero while someone waits
 		last       *darter.Range // what it wanted: fetched on while the download lingers
@@ -59,6 +61,9 @@ func (d *download) enter(w darter.Want) *Session {
 		return nil
 	}
 	s := &Session{d: d, want: w}
+	if d.mu.known {
+		s.resolve(d.mu.length)
+	}
 	d.mu.sessions = append(d.mu.sessions, s)
 	d.mu.detached = d.mu.detached || w.NeedSource || w.IsPrefetch
 	d.mu.emptySince = time.Time{}
@@ -108,6 +113,7 @@ func (d *download) run() {
 		d.report(err)
 		return
 	}
+	d.resolve()
 	close(d.prepared)
 	l := newLoop(d)
 	err = l.run()
@@ -120,6 +126,19 @@ func (d *download) run() {
 	d.cancel(errEnded)
 	d.wg.Wait()
 	d.report(err)
+}
+
+// resolve turns Range headers into ranges, now that the length is known.
+func (d *download) resolve() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.mu.known, d.mu.length = true, d.task.Meta().Layout.Length
+	for _, s := range d.mu.sessions {
+		s.resolve(d.mu.length)
+	}
+	first := Session{want: d.want}
+	first.resolve(d.mu.length)
+	d.want = first.want
 }
 
 // end makes entering impossible.

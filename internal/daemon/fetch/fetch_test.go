@@ -308,6 +308,14 @@ func TestRangeFetchesItsPiecesOnly(t *testing.T) {
 		if sent := w.origin.sent.Load(); sent != 4*mib {
 			t.Errorf("the origin sent %d bytes, want one piece", sent)
 		}
+		want.Range, want.Header = nil, map[string]string{"range": "bytes=-1"}
+		if got, _, err := n.get(t.Context(), want); err != nil || !bytes.Equal(got, w.data[36*mib:]) {
+			t.Errorf("%d bytes (%v), want the last piece for the Range header", len(got), err)
+		}
+		want.Header["range"] = "bytes=50000000-"
+		if _, _, err := n.get(t.Context(), want); err == nil {
+			t.Error("a Range header past the end gave no error")
+		}
 		want.Range = &darter.Range{Start: 40 * mib, Length: 1}
 		if _, _, err := n.get(t.Context(), want); darter.KindOf(err) != darter.Invalid {
 			t.Errorf("a range past the end gave %v, want an invalid-request error", err)

@@ -3,6 +3,8 @@ package fetch
 import (
 	"context"
 	"errors"
+	"maps"
+	"strings"
 	"time"
 
 	"github.com/darter-p2p/darter"
@@ -68,8 +70,12 @@ func refused(err error) bool {
 	return k == darter.Denied || k == darter.Invalid
 }
 
+// request is what the source is asked with. A Range header is this host's business: the pieces it needs are
+// asked for one by one.
 func (d *download) request() source.Request {
-	return source.Request{URL: d.want.URL, Header: d.want.Header}
+	header := maps.Clone(d.want.Header)
+	maps.DeleteFunc(header, func(k, _ string) bool { return strings.EqualFold(k, "Range") })
+	return source.Request{URL: d.want.URL, Header: header}
 }
 
 func (d *download) stat() (source.Info, error) {

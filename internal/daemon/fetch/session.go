@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 
 	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/httprange"
 	"github.com/darter-p2p/darter/internal/store"
 )
 
@@ -20,13 +22,34 @@ type Session struct {
 	atStart darter.PieceSet // held when the session began
 	told    darter.PieceSet // yielded by Next
 	finish  bool            // the end was verified
+	bad     error           // the Range header cannot be satisfied
 	once    sync.Once
 	waiting atomic.Int64 // 1 + the piece that a reader waits for; 0 when none
+}
+
+// resolve takes the range from the Range header when the request names none, as Dragonfly's daemon does. An
+// unsatisfiable one covers nothing. The download's lock is held.
+func (s *Session) resolve(length int64) {
+	header := ""
+	for k, v := range s.want.Header {
+		if strings.EqualFold(k, "Range") {
+			header = v
+		}
+	}
+	if header == "" || s.want.Range != nil {
+		return
+	}
+	r, err := httprange.Parse(header, length)
+	s.bad, s.want.Range = err, &r
 }
 
 // begin settles what the session wants, once the length is known.
 func (s *Session) begin() error {
 	layout := s.d.task.Meta().Layout
+	if s.bad != nil {
+		s.Close()
+		return s.bad
+	}
 	if r := s.want.Range; r != nil && (r.Start < 0 || r.Length <= 0 || r.Start >= layout.Length) {
 		s.Close()
 		return &darter.Error{Kind: darter.Invalid, Op: "download " + s.d.task.Meta().URL,

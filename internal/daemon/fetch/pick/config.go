@@ -18,6 +18,7 @@ type Config struct {
 	ProbeEvery    time.Duration // how often another source stream is tried; default 1s
 	Stall         time.Duration // an ask whose bytes stop for this long is given up; default 8s
 	Queue         time.Duration // an ask that got no byte for this long is given up; default 30s
+	Racers        int           // asks for one piece at different parents while none has brought a byte; default 3
 	HedgeAfter    time.Duration // an ask that got no byte for this long may be hedged at the end; default 300ms
 	Strikes       int           // failures in a row after which a parent is ignored; default 3
 	Penalty       time.Duration // how long a failed parent rests, times its strikes; default 1s
@@ -28,14 +29,14 @@ func DefaultConfig() Config {
 	return Config{
 		Window: 64, Total: 12, PerParent: 2, LonelyParent: 4, SourceStreams: 4, SourceRun: 16,
 		ProbeEvery: time.Second, Stall: 8 * time.Second, Queue: 30 * time.Second,
-		HedgeAfter: 300 * time.Millisecond, Strikes: 3, Penalty: time.Second,
+		HedgeAfter: 300 * time.Millisecond, Racers: 3, Strikes: 3, Penalty: time.Second,
 	}
 }
 
 // Validate refuses limits that could not work.
 func (c Config) Validate() error {
 	for name, v := range map[string]int{"Window": c.Window, "Total": c.Total, "PerParent": c.PerParent,
-		"LonelyParent": c.LonelyParent, "SourceStreams": c.SourceStreams, "SourceRun": c.SourceRun, "Strikes": c.Strikes} {
+		"LonelyParent": c.LonelyParent, "SourceStreams": c.SourceStreams, "SourceRun": c.SourceRun, "Racers": c.Racers, "Strikes": c.Strikes} {
 		if v < 1 {
 			return &darter.Error{Kind: darter.Invalid, Op: "configure piece selection",
 				Err: fmt.Errorf("%s is %d", name, v), Hint: "it must be at least 1"}

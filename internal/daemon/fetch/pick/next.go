@@ -13,6 +13,7 @@ func (p *Picker) Next(now time.Time) Decision {
 	cancelled := p.cancels(now, &d)
 	p.fill(now, &d)
 	p.fillSource(now, &d)
+	p.race(now, cancelled, &d)
 	p.hedge(now, cancelled, &d)
 	p.wake(now, &d)
 	return d
@@ -26,6 +27,8 @@ func (p *Picker) cancels(now time.Time, d *Decision) map[uint64]bool {
 		case !f.Source() && p.held.Has(f.Piece):
 			d.Cancel = append(d.Cancel, Cancel{Ask: f.Ask})
 		case f.Source() && p.runDone(f):
+			d.Cancel = append(d.Cancel, Cancel{Ask: f.Ask})
+		case p.beaten(f):
 			d.Cancel = append(d.Cancel, Cancel{Ask: f.Ask})
 		case now.Sub(f.moved) >= p.patience(f):
 			d.Cancel = append(d.Cancel, Cancel{Ask: f.Ask, Stall: true})
@@ -56,7 +59,7 @@ func (p *Picker) patience(f *flight) time.Duration {
 // fill starts asks at parents: the rarest piece of the window first.
 func (p *Picker) fill(now time.Time, d *Decision) {
 	busy := p.busy()
-	free := p.cfg.Total - p.peerFlights()
+	free := p.cfg.Total - p.peerPieces()
 	if free <= 0 {
 		return
 	}
@@ -168,6 +171,57 @@ func (p *Picker) perParent() int {
 	return max(p.cfg.PerParent, min(p.cfg.LonelyParent, p.cfg.Total/useful/2))
 }
 
+// race asks idle parents for pieces that wait in queues elsewhere. The first byte decides, and the other asks are
+// withdrawn before their turn comes: so no parent's uplink rests while somebody has use for it.
+func (p *Picker) race(now time.Time, cancelled map[uint64]bool, d *Decision) {
+	for _, q := range p.parents {
+		if q.gone || now.Before(q.resting) || p.load(q.id) > 0 {
+			continue
+		}
+		var best *flight
+		fewest := 0
+		for _, f := range p.flights {
+			if f.Source() || f.bytes > 0 || f.Hedge || cancelled[f.ID] || !q.has.Has(f.Piece) || q.refused[f.Piece] {
+				continue
+			}
+			n, moving := p.asked(f.Piece)
+			if moving || n >= p.cfg.Racers {
+				continue
+			}
+			if best == nil || n < fewest || (n == fewest && p.order[f.Piece] < p.order[best.Piece]) {
+				best, fewest = f, n
+			}
+		}
+		if best != nil {
+			p.start(Ask{Piece: best.Piece, Run: 1, From: q.id, Hedge: true}, now, d)
+		}
+	}
+}
+
+// asked returns how many asks for a piece are in flight, and whether bytes of one of them came.
+func (p *Picker) asked(n uint32) (asks int, moving bool) {
+	for _, f := range p.flights {
+		if !f.Source() && f.Piece == n {
+			asks++
+			moving = moving || f.bytes > 0
+		}
+	}
+	return asks, moving
+}
+
+// beaten reports whether another ask for the same piece got bytes before f did.
+func (p *Picker) beaten(f *flight) bool {
+	if f.Source() || f.rescue {
+		return false
+	}
+	for _, g := range p.flights {
+		if g != f && !g.Source() && !g.rescue && g.Piece == f.Piece && (g.bytes > f.bytes || (g.bytes == f.bytes && g.bytes > 0 && g.ID < f.ID)) {
+			return true
+		}
+	}
+	return false
+}
+
 // hedge doubles an ask that is slow when nothing else is left to start and an idle parent has the piece.
 func (p *Picker) hedge(now time.Time, cancelled map[uint64]bool, d *Decision) {
 	if len(p.flights) == 0 || p.hedges() >= 2 || !p.endgame() {
@@ -179,6 +233,7 @@ func (p *Picker) hedge(now time.Time, cancelled map[uint64]bool, d *Decision) {
 		}
 		if q := p.rescuer(f, now); q != nil {
 			p.start(Ask{Piece: f.Piece, Run: 1, From: q.id, Hedge: true}, now, d)
+			p.flights[len(p.flights)-1].rescue = f.bytes > 0
 			return
 		}
 	}
@@ -255,14 +310,15 @@ func (p *Picker) load(id darter.PeerID) int {
 	return n
 }
 
-func (p *Picker) peerFlights() int {
-	n := 0
+// peerPieces returns how many pieces are asked of parents.
+func (p *Picker) peerPieces() int {
+	var set darter.PieceSet
 	for _, f := range p.flights {
 		if !f.Source() {
-			n++
+			set.Add(f.Piece)
 		}
 	}
-	return n
+	return set.Len()
 }
 
 // wake asks to be called again when a limit of an ask in flight, a rest or a probe is due.

@@ -69,6 +69,7 @@ type flight struct {
 	moved   time.Time // last progress
 	bytes   int64
 	at      uint32 // next piece of the run
+	rescue  bool   // a hedge of an ask that is slow
 }
 
 // New returns the picker of one download. The seed makes its choices repeatable and different from its equals'.
