@@ -17,8 +17,11 @@ import (
 // TaskDetail is one task as "darter task show" tells it: what this machine holds, and what the scheduler knows.
 type TaskDetail struct {
 	ID        darter.TaskID `json:"id"`
-	Local     *LocalTask    `json:"local"`     // null when this machine holds nothing of it
-	Scheduler *ClusterTask  `json:"scheduler"` // null when no scheduler knows it
+	Local     *LocalTask    `json:"local"`           // null when this machine holds nothing of it
+	Scheduler *ClusterTask  `json:"scheduler"`       // null when no scheduler knows it
+	Error     string        `json:"error,omitempty"` // why one of the two did not answer
+
+	unknown string // what the table says where Scheduler is null
 }
 
 func (a *App) taskCommand() *cobra.Command {
@@ -119,6 +122,15 @@ func (a *App) taskDetail(ctx context.Context, s Settings, id darter.TaskID) (Tas
 		}
 		return err
 	})
+	out.unknown = "does not know it"
+	for _, err := range []error{here, there} {
+		if err != nil && darter.KindOf(err) != darter.NotFound {
+			out.Error = err.Error()
+		}
+	}
+	if there != nil && darter.KindOf(there) != darter.NotFound {
+		out.unknown = there.Error()
+	}
 	if here == nil || there == nil {
 		return out, nil
 	}
@@ -139,7 +151,7 @@ func (d TaskDetail) table(now time.Time) table {
 			[]string{"scheduler", fmt.Sprintf("%s, %d peers, %d pieces, available: %s", strings.ToLower(c.State), c.Peers, c.Pieces, yesNo(c.Available))},
 			[]string{"known since", ago(c.Created, now)})
 	} else {
-		t.rows = append(t.rows, []string{"scheduler", "does not know it, or is not reachable"})
+		t.rows = append(t.rows, []string{"scheduler", d.unknown})
 	}
 	if l := d.Local; l != nil {
 		t.rows = append(t.rows, []string{"here", fmt.Sprintf("%s, %s in pieces of %s, uploaded %d times, made %s", state(*l), sizeText(l.Length), sizeText(l.PieceLength), l.Uploaded, ago(l.Created, now))})

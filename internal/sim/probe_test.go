@@ -11,9 +11,9 @@ func TestProbe(t *testing.T) {
 		t.Skip()
 	}
 	for _, slots := range []int{1, 2, 4} {
-		s := shapes()[0]
+		s := shapes()[3]
 		cfg := s.world(1)
-		cfg.Slots = slots
+		cfg.Slots = slots; cfg.Swarm.MaxLinks = 24; cfg.Pick.Racers = 6
 		w, _ := build(cfg)
 		unit := bound(cfg) / 32
 		next := 0.0
@@ -45,6 +45,47 @@ func TestProbe(t *testing.T) {
 						full++
 					}
 					wait += len(h.upload.waiting)
+				}
+				if sec/unit > 19 && sec/unit < 25 {
+					for _, h := range w.hosts[1:] {
+						r, in, parents, children := 0.0, 0, 0, 0
+						for _, f := range w.net.flows {
+							if f.up == h.up {
+								r += f.rate
+							}
+							if f.down == h.down {
+								in++
+							}
+						}
+						fl := len(h.d.asks)
+						var inter [4]int
+						for _, o := range w.hosts[1:] {
+							if o == h {
+								continue
+							}
+							for _, l := range o.d.links {
+								if l.host == h {
+									children++
+									can := h.held.Minus(o.held)
+									inter[0] += can.Len()
+									for _, k := range o.d.asks {
+										if can.Has(k.Piece) {
+											inter[1]++
+											can.Remove(k.Piece)
+											if k.f != nil {
+												inter[2]++
+											}
+										}
+										if k.server == h {
+											inter[3]++
+										}
+									}
+								}
+							}
+						}
+						parents = len(h.d.links)
+						fmt.Printf("slots   %s out %.2f in %d asks %d parents %d children %d held %d useful %v waiting %d\n", h.facts.ID, r/h.up.cap, in, fl, parents, children, h.held.Len(), inter, len(h.upload.waiting))
+					}
 				}
 				sr := 0.0
 				for _, f := range w.net.flows {

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -39,6 +40,11 @@ type Daemon struct {
 	spans *spans // nil: no tracing
 
 	tags, apps bounded
+
+	begun struct {
+		sync.Mutex
+		tasks map[darter.TaskID]bool // a download that fails early ends without having begun
+	}
 
 	downloads, failures, prefetches, prefetchFailures *prometheus.CounterVec
 	running                                           *prometheus.GaugeVec
@@ -85,8 +91,12 @@ func NewDaemon(r *Registry, log *slog.Logger, t *Tracing) *Daemon {
 		droppedBytes:      r.counter("darter_store_dropped_bytes_total", "Bytes of such pieces."),
 		mended:            r.counter("darter_store_mended_records_total", "Damaged piece records that were skipped."),
 		announced:         r.counters("darter_announcements_total", "Announcements to schedulers, by outcome.", "outcome"),
+		served:            r.counters("darter_upload_calls_total", "Calls of other hosts and schedulers.", "method", "outcome"),
+		schedulersDown:    r.counter("darter_scheduler_failures_total", "Times a scheduler failed and was left alone for a while."),
+		sourceRetries:     r.counter("darter_source_retries_total", "Requests to sources that were tried again."),
 		schedulers:        r.gauges("darter_schedulers_known", "Schedulers in the set in force.").WithLabelValues(),
 	}
+	d.begun.tasks = map[darter.TaskID]bool{}
 	traffic := r.counters("dragonfly_client_download_traffic", "Bytes that downloads received, by where they came from.", "type")
 	bytes := r.counters("darter_bytes_total", "Bytes that downloads received, by where they came from.", "source")
 	for t, name := range [...]string{darter.FromSource: "BACK_TO_SOURCE", darter.FromPeer: "REMOTE_PEER", darter.FromCache: "LOCAL_PEER"} {
@@ -170,6 +180,9 @@ func (d *Daemon) DownloadStarted(b fetch.Begun) {
 	}
 	d.downloads.WithLabelValues(labels...).Inc()
 	d.running.WithLabelValues(labels...).Inc()
+	d.begun.Lock()
+	d.begun.tasks[b.Task] = true
+	d.begun.Unlock()
 	d.spans.begin(b)
 	d.log.Debug("download begins", "task", b.Task, "peer", b.Peer, "url", b.URL, "held_pieces", b.Held)
 }
@@ -178,13 +191,18 @@ func (d *Daemon) DownloadStarted(b fetch.Begun) {
 func (d *Daemon) DownloadEnded(e fetch.Ended) {
 	labels := d.labels(e.Want)
 	d.spans.end(e)
-	d.running.WithLabelValues(labels...).Dec()
+	if d.ran(e.Task) {
+		d.running.WithLabelValues(labels...).Dec()
+	} else {
+		d.downloads.WithLabelValues(labels...).Inc()
+	}
 	line := []any{"task", e.Task, "url", e.URL, "from_origin", e.Bytes[darter.FromSource], "from_peers", e.Bytes[darter.FromPeer],
 		"from_cache", e.Bytes[darter.FromCache], "seconds", e.Took.Seconds()}
 	switch {
 	case e.Err == nil:
-		size := e.Bytes[0] + e.Bytes[1] + e.Bytes[2]
-		d.took.WithLabelValues(standard, strconv.Itoa(sizeLevel(size))).Observe(float64(e.Took.Milliseconds()))
+		if size := e.Bytes[0] + e.Bytes[1] + e.Bytes[2]; size > 0 { // nothing moved when the store had it all
+			d.took.WithLabelValues(standard, strconv.Itoa(sizeLevel(size))).Observe(float64(e.Took.Milliseconds()))
+		}
 		d.log.Info("download finished", line...)
 	case e.Abandoned:
 		d.log.Info("download left by everybody who waited", line...)
@@ -195,6 +213,15 @@ func (d *Daemon) DownloadEnded(e fetch.Ended) {
 		d.failures.WithLabelValues(labels...).Inc()
 		d.log.Warn("download failed", append(line, "kind", darter.KindOf(e.Err).String(), "error", e.Err, "hint", darter.HintOf(e.Err))...)
 	}
+}
+
+// ran reports, once, whether the download had begun.
+func (d *Daemon) ran(task darter.TaskID) bool {
+	d.begun.Lock()
+	defer d.begun.Unlock()
+	yes := d.begun.tasks[task]
+	delete(d.begun.tasks, task)
+	return yes
 }
 
 func (d *Daemon) pieceDone(_ darter.TaskID, p darter.Piece) {

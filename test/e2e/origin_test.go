@@ -45,7 +45,8 @@ type Page struct {
 		sync.Mutex
 		changed  *sync.Cond // with mu; signalled when anything below changes
 		etag     string
-		sent     int64 // body bytes written, over all requests
+		sent     int64 // body bytes written, over all requests but probes
+		probed   int64 // body bytes of probes: requests for the first byte, which ask for the length
 		requests int
 		bodies   int // requests that write a body now
 		hold     int64
@@ -142,7 +143,7 @@ func (o *Origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			p.mu.auth = append(p.mu.auth, a)
 		}
 	})
-	counted := &countedWriter{ResponseWriter: w, ctx: r.Context(), origin: o, page: p}
+	counted := &countedWriter{ResponseWriter: w, ctx: r.Context(), origin: o, page: p, probe: r.Header.Get("Range") == "bytes=0-0"}
 	switch {
 	case p.needs != "" && r.Header.Get("Authorization") != p.needs:
 		http.Error(w, "who are you?", http.StatusUnauthorized)
@@ -167,6 +168,7 @@ type countedWriter struct {
 	ctx    context.Context
 	origin *Origin
 	page   *Page
+	probe  bool
 }
 
 func (w *countedWriter) Write(b []byte) (int, error) {
@@ -183,7 +185,13 @@ func (w *countedWriter) Write(b []byte) (int, error) {
 		}
 		n, err := w.ResponseWriter.Write(chunk)
 		done += n
-		w.page.note(func() { w.page.mu.sent += int64(n) })
+		w.page.note(func() {
+			if w.probe {
+				w.page.mu.probed += int64(n)
+			} else {
+				w.page.mu.sent += int64(n)
+			}
+		})
 		if err != nil {
 			return done, err
 		}
@@ -247,8 +255,11 @@ func (p *Page) wait(t *testing.T, ctx context.Context, what string, ok func() bo
 	}
 }
 
-// Sent returns how many body bytes were written so far.
+// Sent returns how many body bytes were written so far, without probes.
 func (p *Page) Sent() int64 { p.mu.Lock(); defer p.mu.Unlock(); return p.mu.sent }
+
+// Probed returns how many body bytes probes had so far. A content of one byte looks like a probe.
+func (p *Page) Probed() int64 { p.mu.Lock(); defer p.mu.Unlock(); return p.mu.probed }
 
 // Requests returns how many requests came so far.
 func (p *Page) Requests() int { p.mu.Lock(); defer p.mu.Unlock(); return p.mu.requests }

@@ -50,7 +50,7 @@ func (s *Scheduler) Hosts(ctx context.Context) ([]darter.Host, error) {
 
 // Task implements cli.Cluster.
 func (s *Scheduler) Task(ctx context.Context, id darter.TaskID) (cli.ClusterTask, error) {
-	m, err := s.client.StatTask(ctx, &schedulerv2.StatTaskRequest{TaskId: string(id)})
+	m, err := s.client.StatTask(ctx, &schedulerv2.StatTaskRequest{HostId: "darter-cli", TaskId: string(id)})
 	if err != nil {
 		return cli.ClusterTask{}, wire.FromStatus("show task", err)
 	}

@@ -186,9 +186,9 @@ func (s *Socket) failed(w darter.Want, trailer metadata.MD, err error) error {
 			continue
 		}
 		answer := &source.Error{URL: wire.PublicURL(w.URL), Status: b.Status, Header: b.Header, Message: http.StatusText(b.Status)}
-		return &darter.Error{Kind: darter.KindOf(answer), Op: "download", Err: answer}
+		return &darter.Error{Kind: darter.KindOf(answer), Op: "download " + wire.PublicURL(w.URL), Err: answer}
 	}
-	return wire.FromStatus("download", err)
+	return wire.FromStatus("download "+wire.PublicURL(w.URL), err)
 }
 
 // Health implements cli.Daemon.

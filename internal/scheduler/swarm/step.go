@@ -135,15 +135,12 @@ func (s *Swarm) pieceDone(p *peer, e PieceDone) {
 	p.complaints = 0
 	s.share(p)
 	for _, r := range slices.Clone(g.goers) {
-		if r.assigned.Has(e.Piece) && (r == p || p.shares()) {
-			r.assigned.Remove(e.Piece)
-			if r.assigned.Empty() {
-				g.goers = slices.DeleteFunc(g.goers, func(q *peer) bool { return q == r })
-			}
-			if r != p {
-				s.touch(r)
-				s.dirty(g)
-			}
+		if r != p && r.assigned.Has(e.Piece) {
+			s.touch(r)
+			s.dirty(g)
+		}
+		if (r == p || p.shares()) && r.assigned.Remove(e.Piece) && r.assigned.Empty() {
+			g.goers = slices.DeleteFunc(g.goers, func(q *peer) bool { return q == r })
 		}
 	}
 	if e.Traffic == darter.FromSource {
