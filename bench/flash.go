@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -66,7 +69,7 @@ func (s *suite) crowd(ctx context.Context, c crowd, run int) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, network.close(ctx)) }()
-	root := filepath.Join(s.dir, fmt.Sprintf("origin-%s-%s-%d", c.id, c.variant, run))
+	root := filepath.Join(s.dir, fmt.Sprintf("origin-%s-%s-%d", c.id, strings.ReplaceAll(c.variant, " ", "-"), run))
 	origin, file, err := s.labOrigin(ctx, root, originHost, c.size, uint64(run))
 	if err != nil {
 		return err
@@ -82,12 +85,14 @@ func (s *suite) crowd(ctx context.Context, c crowd, run int) (err error) {
 	gots := make([]got, peers)
 	began, cpu := time.Now(), f.cpu()
 	killed := s.killAtHalf(ctx, c, f, origin)
+	stopTrace := s.traceLinks(ctx, c, run, f)
 	spread, errs := together(peers, func(i int) error {
 		n := f.nodes[1+i]
 		done, g, err := s.get(ctx, n, origin.url("file"), filepath.Join(n.dir, "out"))
 		ends[i], gots[i] = done.ended, g
 		return err
 	})
+	stopTrace()
 	if !killed() && c.killSeed {
 		errs = append(errs, errors.New("the seed was not killed: the origin never sent half"))
 	}
@@ -97,6 +102,7 @@ func (s *suite) crowd(ctx context.Context, c crowd, run int) (err error) {
 	r.Values["cpu s/GiB"] = (f.cpu() - cpu) / (float64(peers) * float64(c.size) / float64(gib))
 	crowdTimes(&r, c, began, ends)
 	r.Values["start spread ms"] = float64(spread.Milliseconds())
+	crowdUploads(&r, c, f)
 	if err := crowdOrigin(ctx, &r, c, origin, gots); err != nil {
 		return err
 	}
@@ -155,6 +161,47 @@ func (s *suite) killAtHalf(ctx context.Context, c crowd, f *fleet, origin *nginx
 		now, err2 := sentBytes(origin.process.PID(), "eth0")
 		return err == nil && err2 == nil && now-start >= c.size/2
 	}, f.nodes[len(f.nodes)-1].Kill)
+}
+
+// traceLinks writes a line per host and quarter of a second: what its link received and sent so far,
+// in copies of the file. Off unless -trace was given.
+func (s *suite) traceLinks(ctx context.Context, c crowd, run int, f *fleet) func() {
+	if s.trace == "" {
+		return func() {}
+	}
+	name := fmt.Sprintf("%s-%s-%d.csv", c.id, strings.ReplaceAll(c.variant, " ", "-"), run)
+	out, err := os.Create(filepath.Join(s.trace, name))
+	if err != nil {
+		fmt.Printf("   no trace: %v\n", err)
+		return func() {}
+	}
+	fmt.Fprintln(out, "seconds,host,received,sent")
+	stop := sampling(ctx, 250*time.Millisecond, func(since time.Duration) {
+		for _, n := range f.nodes[1:] {
+			if received, sent, err := linkBytes(n.PID(), "eth0"); err == nil {
+				fmt.Fprintf(out, "%.2f,%s,%.4f,%.4f\n", since.Seconds(), n.Name, float64(received)/float64(c.size), float64(sent)/float64(c.size))
+			}
+		}
+	})
+	return func() { stop(); _ = out.Close() }
+}
+
+// crowdUploads notes who carried the load, from the counters of the links. A seed that sends much more
+// than one copy works for peers that could have asked each other.
+func crowdUploads(r *record, c crowd, f *fleet) {
+	var sent []float64
+	for _, n := range f.nodes[1:] {
+		bytes, err := sentBytes(n.PID(), "eth0")
+		if err != nil {
+			bytes = 0 // killed; its link went with it
+		}
+		sent = append(sent, float64(bytes)/float64(c.size))
+	}
+	if !c.noSeed {
+		r.Values["seed sent copies"] = sent[peers]
+	}
+	r.Values["peer sent copies min"] = slices.Min(sent[:peers])
+	r.Values["peer sent copies max"] = slices.Max(sent[:peers])
 }
 
 func crowdTimes(r *record, c crowd, began time.Time, ends []time.Time) {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -112,17 +113,25 @@ func statusBytes(pid int, field string) (int64, error) {
 
 // sentBytes returns how many bytes the interface of the process's network namespace sent.
 func sentBytes(pid int, device string) (int64, error) {
+	_, sent, err := linkBytes(pid, device)
+	return sent, err
+}
+
+// linkBytes returns what the interface of the process's network namespace received and sent.
+func linkBytes(pid int, device string) (received, sent int64, err error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/dev", pid))
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	for line := range strings.Lines(string(b)) {
 		name, rest, ok := strings.Cut(line, ":")
 		if fields := strings.Fields(rest); ok && strings.TrimSpace(name) == device && len(fields) > 8 {
-			return strconv.ParseInt(fields[8], 10, 64)
+			received, err1 := strconv.ParseInt(fields[0], 10, 64)
+			sent, err2 := strconv.ParseInt(fields[8], 10, 64)
+			return received, sent, errors.Join(err1, err2)
 		}
 	}
-	return 0, fmt.Errorf("process %d sees no interface %s", pid, device)
+	return 0, 0, fmt.Errorf("process %d sees no interface %s", pid, device)
 }
 
 func load1() float64 {

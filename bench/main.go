@@ -39,7 +39,8 @@ type suite struct {
 	dir   string // work folder, removed at the end
 	runs  int
 	quick bool
-	curl  bool // run the slow curl reference of B1 too
+	curl  bool   // run the slow curl reference of B1 too
+	trace string // folder for the links' counters over time; empty means none
 	book  *book
 }
 
@@ -58,6 +59,7 @@ func benchmark(ctx context.Context) int {
 	out := flag.String("out", "bench/out", "folder for the JSON lines")
 	dir := flag.String("dir", "", "folder for data (default: a temporary one)")
 	reference := flag.Bool("reference", true, "run the curl reference of B1, which takes minutes")
+	trace := flag.String("trace", "", "folder for CSV files of every link's counters over time (B1, B7)")
 	flag.Parse()
 	if *quick && !flagSet("n") {
 		*runs = 1
@@ -71,7 +73,7 @@ func benchmark(ctx context.Context) int {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		return 2
 	}
-	s := &suite{bin: *bin, runs: *runs, quick: *quick, curl: *reference}
+	s := &suite{bin: *bin, runs: *runs, quick: *quick, curl: *reference, trace: *trace}
 	if err := s.measure(ctx, chosen, *dir, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		return 1

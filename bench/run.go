@@ -55,3 +55,17 @@ func onceAfter(ctx context.Context, reached func() bool, act func()) func() bool
 	}()
 	return func() bool { cancel(); return <-done }
 }
+
+// sampling calls sample again and again until the function it returns is called.
+func sampling(ctx context.Context, every time.Duration, sample func(since time.Duration)) func() {
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	began := time.Now()
+	go func() {
+		defer close(done)
+		for pause(ctx, every) == nil {
+			sample(time.Since(began))
+		}
+	}()
+	return func() { cancel(); <-done }
+}

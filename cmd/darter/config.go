@@ -21,7 +21,7 @@ func configCommand() *cobra.Command {
 func configShow() *cobra.Command {
 	var origin bool
 	c := &cobra.Command{Use: "show", Short: "Print the settings in force as YAML, secrets masked", Args: noArguments}
-	flags := config.Register(c.Flags(), "all")
+	flags := config.Register(c.Flags(), config.Every)
 	c.Flags().BoolVar(&origin, "origin", false, "say which layer set each key: default, file, environment or flag")
 	c.RunE = func(*cobra.Command, []string) error {
 		cfg, from, err := load(flags)

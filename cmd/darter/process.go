@@ -20,6 +20,7 @@ type process struct {
 	began   time.Time
 	cfg     *config.Config
 	log     *slog.Logger
+	level   slog.LevelVar
 	people  bool // the screen goes to a terminal
 	doors   doors
 	metrics *telemetry.Registry
@@ -53,7 +54,11 @@ func roleCommand(name, short, long string, build func(context.Context, *process)
 
 func newProcess(ctx context.Context, name string, cfg *config.Config) (*process, error) {
 	p := &process{role: name, began: time.Now(), cfg: cfg, people: terminal(os.Stderr) && cfg.Log.Format != "json", health: &telemetry.Health{}}
-	p.log = telemetry.NewLogger(telemetry.LogConfig{Out: os.Stderr, Level: cfg.Log.Level,
+	p.level.Set(telemetry.Level(cfg.Log.Level))
+	if p.people {
+		p.level.Set(max(slog.LevelWarn, p.level.Level())) // the screen tells all that matters of a start that went well
+	}
+	p.log = telemetry.NewLogger(telemetry.LogConfig{Out: os.Stderr, Level: &p.level,
 		JSON: cfg.Log.Format == "json" || cfg.Log.Format == "auto" && !terminal(os.Stderr), Colour: p.colour()})
 	// Nine tenths of the container's limit, if there is one, so that the collector works harder before the kernel kills.
 	if _, err := memlimit.Set(memlimit.WithRatio(0.9), memlimit.WithProvider(memlimit.FromCgroup)); err != nil {
@@ -128,6 +133,7 @@ func (p *process) run(ctx context.Context) error {
 		took := time.Since(p.began)
 		if p.people {
 			screen(os.Stderr, paint(p.colour()), p.role, p.cfg.DataDir, p.next, p.doors.shown, took)
+			p.level.Set(telemetry.Level(p.cfg.Log.Level))
 		} else {
 			announceReady(p.log, p.role, p.cfg.DataDir, p.doors.shown, took)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/config"
 	"github.com/darter-p2p/darter/internal/daemon"
 	daemonrpc "github.com/darter-p2p/darter/internal/daemon/rpc"
 	"github.com/darter-p2p/darter/internal/manager"
@@ -107,9 +108,17 @@ func daemonCommand() *cobra.Command {
 		if p.cfg.Daemon.Seed {
 			kind = darter.Seed
 		}
-		p.next = "darter get URL"
+		p.next = p.getCommand()
 		return p.addDaemon(kind, p.cfg.Daemon.Manager, p.cfg.Daemon.Schedulers)
 	})
+}
+
+// getCommand is what to type next, as it works from another terminal.
+func (p *process) getCommand() string {
+	if p.cfg.SocketPath() == config.DefaultSocket(config.DefaultDataDir()) {
+		return "darter get URL"
+	}
+	return "darter get --socket " + p.cfg.SocketPath() + " URL"
 }
 
 // addDaemon opens the daemon's listeners and ports, and adds the role.
@@ -215,7 +224,7 @@ func (p *process) up(listenIP string) error {
 	if err != nil {
 		return err
 	}
-	p.next = "darter get URL"
+	p.next = p.getCommand()
 	return p.addDaemon(darter.Seed, managerAt, nil)
 }
 

@@ -3,6 +3,8 @@ package config
 import (
 	"bytes"
 	"encoding/json"
+	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -264,6 +266,58 @@ func TestNamedFileMustExist(t *testing.T) {
 	_, _, err := Load(Layers{File: filepath.Join(t.TempDir(), "none.yaml")})
 	require.Equal(t, darter.NotFound, darter.KindOf(err))
 }
+
+var update = flag.Bool("update", false, "rewrite docs/reference/config.md")
+
+// TestReference holds docs/reference/config.md to the struct.
+func TestReference(t *testing.T) {
+	var b strings.Builder
+	b.WriteString(referenceHead)
+	cfg := Default()
+	for _, f := range cfg.Fields() {
+		def := f.Text()
+		if f.Key == "data_dir" {
+			def = "/var/lib/darter"
+		}
+		if def == "" {
+			def = "-"
+		}
+		doc := f.Doc
+		if len(f.Enum) > 0 {
+			doc += "; one of " + strings.Join(f.Enum, ", ")
+		}
+		if f.Min != "" {
+			doc += "; at least " + f.Min
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | `--%s` | `%s` | %s |\n", f.Key, def, f.Flag, f.Env, strings.ReplaceAll(doc, "|", `\|`))
+	}
+	const file = "../../docs/reference/config.md"
+	if *update {
+		require.NoError(t, os.WriteFile(file, []byte(b.String()), 0o644))
+	}
+	have, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, b.String(), string(have), "run go test ./internal/config -update")
+}
+
+const referenceHead = `# Configuration
+
+Nothing needs to be configured. What is set, is laid over the defaults in this order; the later wins:
+
+1. the file named with ` + "`--config`" + ` or ` + "`DARTER_CONFIG`" + `, else ` + "`~/.config/darter/darter.yaml`" + ` (not for root), else ` + "`/etc/darter/darter.yaml`" + `, where present;
+2. the files ` + "`*.yaml`" + ` in the folder of that file's name with ` + "`.d`" + ` appended, in order of their names;
+3. environment variables; lists are separated by commas;
+4. flags; lists by repeating the flag.
+
+Unknown keys are errors with line and column. A section or key without a value says nothing. Durations are written as ` + "`30s`" + ` or ` + "`5m`" + `,
+sizes as ` + "`64KiB`" + `, ` + "`4MiB`" + ` (powers of 1024) or ` + "`1.5GB`" + ` (powers of 1000). Port 0 is any free port; the real one is printed at the start.
+
+` + "`darter config show --origin`" + ` prints what is in force and which layer set it, ` + "`darter config check FILE`" + ` tries a file,
+` + "`darter config schema`" + ` prints the JSON schema for editors.
+
+| key | default | flag | environment | meaning |
+|---|---|---|---|---|
+`
 
 func FuzzDecode(f *testing.F) {
 	for _, s := range []string{"", "log: {level: info}", "daemon:\n  upload_rate: 3MiB\n", "a: &x [*x]", "? - : -", "\xff\xfe", "daemon: !!binary aGk=\n", "<<: *a"} {

@@ -56,12 +56,15 @@ func split(list string) []string {
 	return strings.Split(list, ",")
 }
 
-// Client is the pseudo role of commands that talk to roles instead of being one.
-const Client = "client"
+// Pseudo roles of commands that are none.
+const (
+	Client = "client" // talks to roles
+	Every  = "all"    // takes the flags of all
+)
 
 // For reports whether the command of that role takes the flag. "all" in the tag means every real role.
 func (f Field) For(role string) bool {
-	return slices.Contains(f.Roles, role) || role != Client && slices.Contains(f.Roles, "all")
+	return role == Every || slices.Contains(f.Roles, role) || role != Client && slices.Contains(f.Roles, "all")
 }
 
 // List reports whether the setting holds several texts.

@@ -21,7 +21,7 @@ func Register(set *pflag.FlagSet, role string) *Flags {
 	defaults := Default()
 	f := &Flags{}
 	if set.Lookup("config") == nil {
-		set.StringVar(&f.file, "config", "", "configuration file (default: "+strings.Join(defaultFiles(), ", then ")+", where present)")
+		set.StringVar(&f.file, "config", "", "configuration file (default: DARTER_CONFIG, else the user's or the system's darter.yaml, where present)")
 	}
 	shown := defaults.Fields()
 	for i, field := range scratch.Fields() {

@@ -48,6 +48,7 @@ type asking struct {
 	ticket    *ticket
 	f         *flow
 	committed uint32 // pieces of a source run that left the origin
+	arrival   time.Duration
 	dropped   bool
 	stalled   bool
 	over      bool
@@ -313,6 +314,7 @@ func (d *download) start(a pick.Ask) {
 	k := &asking{Ask: a, d: d}
 	d.asks = append(d.asks, k)
 	if a.Source() {
+		d.w.trace("%s asks the source for %d and %d more, alone %v", d.h.facts.ID, a.Piece, a.Run-1, d.alone)
 		d.w.clock.after(2*d.w.delay(), func() { d.fromSource(k) })
 		return
 	}
@@ -373,7 +375,7 @@ func (d *download) fromSource(k *asking) {
 		} else {
 			k.f.mark += size()
 		}
-		d.w.clock.after(d.w.delay(), func() { d.sourced(k, n, last) })
+		d.w.inOrder(&k.arrival, func() { d.sourced(k, n, last) })
 	}
 	d.w.net.add(k.f)
 }

@@ -12,14 +12,22 @@ import (
 	"github.com/darter-p2p/darter"
 )
 
-// TestSimulation runs small worlds, one per seed. SEED= runs one of them, TIME= as many as fit.
+// TestSimulation runs small worlds, one per seed. SEED= runs one of them, and tells what happens with -v; TIME= as many
+// new ones as fit.
 func TestSimulation(t *testing.T) {
 	if text := os.Getenv("SEED"); text != "" {
 		seed, err := strconv.ParseUint(text, 10, 64)
 		if err != nil {
 			t.Fatalf("SEED=%s: %v", text, err)
 		}
-		once(t, seed)
+		cfg := small(seed)
+		if testing.Verbose() {
+			t.Logf("%+v", cfg)
+			cfg.Trace = func(line string) { t.Log(line) }
+		}
+		if _, err := Run(cfg, limit); err != nil {
+			t.Error(err)
+		}
 		return
 	}
 	if text := os.Getenv("TIME"); text != "" {

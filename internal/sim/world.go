@@ -32,6 +32,8 @@ type Config struct {
 	Pick   pick.Config
 	Swarm  swarm.Config
 	Faults []Fault
+
+	Trace func(line string) // what the scheduler heard and said, and who went to the source; may be nil
 }
 
 // Host is one machine. Ordinary hosts download; seeds wait to be triggered.
@@ -167,6 +169,7 @@ func (w *World) plan(at time.Duration, do func()) {
 }
 
 func (w *World) strike(f Fault) {
+	w.trace("crash of %d (-1 is the scheduler), back in %s", f.Host, f.Back)
 	if f.Host == Scheduler {
 		w.sched.crash()
 		if f.Back > 0 {
@@ -228,6 +231,13 @@ func (w *World) result() (Result, error) {
 		return r, fmt.Errorf("seed %d: %s", w.cfg.Seed, strings.Join(r.Broken, "\n"))
 	}
 	return r, nil
+}
+
+// trace tells what happens, for somebody who looks into a seed.
+func (w *World) trace(format string, args ...any) {
+	if w.cfg.Trace != nil {
+		w.cfg.Trace(fmt.Sprintf("%12s ", w.clock.now.Round(time.Microsecond)) + fmt.Sprintf(format, args...))
+	}
 }
 
 // time returns the clock as the cores see it.

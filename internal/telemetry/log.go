@@ -12,15 +12,24 @@ import (
 // LogConfig says how to log.
 type LogConfig struct {
 	Out    io.Writer
-	Level  string // debug, info, warn or error; anything else is info
-	JSON   bool   // else text for people
-	Colour bool   // ANSI colours in text
+	Level  slog.Leveler // least level; nil is info
+	JSON   bool         // else text for people
+	Colour bool         // ANSI colours in text
+}
+
+// Level reads debug, info, warn or error; anything else is info.
+func Level(text string) slog.Level {
+	level := slog.LevelInfo
+	if err := level.UnmarshalText([]byte(strings.ToUpper(text))); err != nil {
+		return slog.LevelInfo
+	}
+	return level
 }
 
 // NewLogger returns the logger of a process.
 func NewLogger(c LogConfig) *slog.Logger {
-	level := slog.LevelInfo
-	if err := level.UnmarshalText([]byte(strings.ToUpper(c.Level))); err != nil {
+	level := c.Level
+	if level == nil {
 		level = slog.LevelInfo
 	}
 	if c.JSON {

@@ -11,11 +11,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
@@ -146,6 +149,33 @@ func TestSchedulerMetrics(t *testing.T) {
 	}
 }
 
+// TestReference finds a metric that docs/reference/metrics.md does not name, and one that is gone.
+func TestReference(t *testing.T) {
+	r := NewRegistry(Build{})
+	quiet := slog.New(slog.DiscardHandler)
+	d := NewDaemon(r, quiet, nil)
+	d.WatchStore(func() store.Usage { return store.Usage{} })
+	s := NewScheduler(r, quiet)
+	s.Watch(func() (int, int, int) { return 0, 0, 0 })
+	NewManager(r)
+	described := make(chan *prometheus.Desc, 1000)
+	r.prom.Describe(described)
+	close(described)
+	text, err := os.ReadFile("../../docs/reference/metrics.md")
+	require.NoError(t, err)
+	known := map[string]bool{}
+	for desc := range described {
+		name := strings.Split(desc.String(), `"`)[1]
+		if strings.HasPrefix(name, "darter_") || strings.HasPrefix(name, "dragonfly_") {
+			known[name] = true
+			require.Contains(t, string(text), "`"+name+"`", "not in docs/reference/metrics.md")
+		}
+	}
+	for _, name := range regexp.MustCompile("`((?:darter|dragonfly)_[a-z_]+)`").FindAllStringSubmatch(string(text), -1) {
+		require.True(t, known[name[1]], "%s is documented, but there is no such metric", name[1])
+	}
+}
+
 func TestHealthFollowsReady(t *testing.T) {
 	var h Health
 	get := func(path string) int {
@@ -218,11 +248,12 @@ func TestSizeLevels(t *testing.T) {
 
 func TestLoggerForms(t *testing.T) {
 	var b bytes.Buffer
-	NewLogger(LogConfig{Out: &b, Level: "warn", JSON: true}).Info("hidden")
+	NewLogger(LogConfig{Out: &b, Level: Level("warn"), JSON: true}).Info("hidden")
 	require.Empty(t, b.String())
-	NewLogger(LogConfig{Out: &b, Level: "debug"}).Debug("shown", "at", netip.MustParseAddr("10.0.0.1"))
+	NewLogger(LogConfig{Out: &b, Level: Level("debug")}).Debug("shown", "at", netip.MustParseAddr("10.0.0.1"))
 	require.Contains(t, b.String(), "at=10.0.0.1")
 	require.NotContains(t, b.String(), "\x1b")
+	require.Equal(t, slog.LevelInfo, Level("loud"))
 	b.Reset()
 	NewLogger(LogConfig{Out: &b, Colour: true}).Warn("x")
 	require.Contains(t, b.String(), "\x1b")

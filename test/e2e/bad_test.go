@@ -104,7 +104,9 @@ func TestContentThatChangesMidDownload(t *testing.T) {
 		wantFile(t, out, after)
 	} else {
 		wantNoFile(t, out)
-		t.Logf("exit %d: %s", p.ExitCode(), lastLines(p.Log(), 3))
+		if p.ExitCode() != 10 {
+			t.Errorf("exit %d, want 0 or 10: %s", p.ExitCode(), lastLines(p.Log(), 3))
+		}
 	}
 	if p.ExitCode() != 0 { // then the next attempt must succeed
 		Get(t, ctx, n, o.URL+"/changing", after)

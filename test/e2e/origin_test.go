@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
@@ -48,7 +49,7 @@ type Page struct {
 		sent     int64 // body bytes written, over all requests but probes
 		probed   int64 // body bytes of probes: requests for the first byte, which ask for the length
 		requests int
-		bodies   int // requests that write a body now
+		bodies   map[int]bool // requests that write a body now, by number
 		hold     int64
 		held     bool // a writer waits at hold
 		auth     []string
@@ -118,6 +119,7 @@ func newPage() *Page {
 	p := &Page{}
 	p.mu.changed = sync.NewCond(&p.mu)
 	p.mu.hold = -1
+	p.mu.bodies = map[int]bool{}
 	return p
 }
 
@@ -137,8 +139,10 @@ func (o *Origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	number := 0
 	p.note(func() {
 		p.mu.requests++
+		number = p.mu.requests
 		if a := r.Header.Get("Authorization"); a != "" {
 			p.mu.auth = append(p.mu.auth, a)
 		}
@@ -150,8 +154,8 @@ func (o *Origin) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case p.handler != nil:
 		p.handler(counted, r)
 	default:
-		p.note(func() { p.mu.bodies++ })
-		defer p.note(func() { p.mu.bodies-- })
+		p.note(func() { p.mu.bodies[number] = true })
+		defer p.note(func() { delete(p.mu.bodies, number) })
 		if p.noRange {
 			r.Header.Del("Range")
 		}
@@ -175,8 +179,10 @@ func (w *countedWriter) Write(b []byte) (int, error) {
 	done := 0
 	for done < len(b) {
 		chunk := b[done:min(done+originChunk, len(b))]
-		if err := w.page.pass(w.ctx); err != nil {
-			return done, err
+		if !w.probe {
+			if err := w.page.pass(w.ctx); err != nil {
+				return done, err
+			}
 		}
 		if w.origin.limit != nil {
 			if err := w.origin.limit.WaitN(w.ctx, len(chunk)); err != nil {
@@ -238,7 +244,25 @@ func (p *Page) WaitHeld(t *testing.T, ctx context.Context) {
 // WaitIdle waits until nobody reads the page.
 func (p *Page) WaitIdle(t *testing.T, ctx context.Context) {
 	t.Helper()
-	p.wait(t, ctx, "the origin's readers to leave", func() bool { return p.mu.bodies == 0 })
+	p.wait(t, ctx, "the origin's readers to leave", func() bool { return len(p.mu.bodies) == 0 })
+}
+
+// AfterReadersLeft does what ends the present readers and waits until the origin has seen them go:
+// it would else write into connections that are dead already, and count that.
+func (p *Page) AfterReadersLeft(t *testing.T, ctx context.Context, end func()) {
+	t.Helper()
+	p.mu.Lock()
+	present := maps.Clone(p.mu.bodies)
+	p.mu.Unlock()
+	end()
+	p.wait(t, ctx, "the origin's present readers to leave", func() bool {
+		for number := range present {
+			if p.mu.bodies[number] {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 func (p *Page) wait(t *testing.T, ctx context.Context, what string, ok func() bool) {

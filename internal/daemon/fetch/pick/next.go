@@ -31,7 +31,7 @@ func (p *Picker) cancels(now time.Time, d *Decision) map[uint64]bool {
 		case p.beaten(f):
 			d.Cancel = append(d.Cancel, Cancel{Ask: f.Ask})
 		case now.Sub(f.moved) >= p.patience(f):
-			d.Cancel = append(d.Cancel, Cancel{Ask: f.Ask, Stall: true})
+			d.Cancel = append(d.Cancel, Cancel{Ask: f.Ask, Stall: p.gaveUp(f, now)})
 		default:
 			continue
 		}
@@ -44,6 +44,21 @@ func (p *Picker) cancels(now time.Time, d *Decision) map[uint64]bool {
 // fetched twice. A run whose last piece was just taken ends by itself.
 func (p *Picker) runDone(f *flight) bool {
 	return f.at < f.Piece+f.Run && p.held.Has(f.at)
+}
+
+// gaveUp tells an ask that stalled from one that only waits in a long queue. The parent of the latter is left alone
+// for a moment, and counts as failed only when nothing at all came from it for many such waits.
+func (p *Picker) gaveUp(f *flight, now time.Time) bool {
+	if f.parent == nil || f.bytes > 0 {
+		return true
+	}
+	q := f.parent
+	if !f.waited && !now.Before(q.resting) { // asks that wait beside each other count once
+		q.waits++
+		q.resting = now.Add(p.cfg.Penalty)
+	}
+	f.waited = true
+	return q.waits >= p.cfg.Waits
 }
 
 func (p *Picker) patience(f *flight) time.Duration {
@@ -133,11 +148,10 @@ func (p *Picker) server(n uint32, now time.Time) (best *parent, holders int) {
 			continue
 		}
 		holders++
-		load := p.load(q.id)
-		if load >= limit || now.Before(q.resting) {
+		if q.load >= limit || now.Before(q.resting) {
 			continue
 		}
-		cost := p.cost(q, load)
+		cost := p.cost(q, q.load)
 		if q.refused[n] { // once more only when nobody else has it
 			cost *= 1e6
 		}
@@ -171,69 +185,18 @@ func (p *Picker) perParent() int {
 	return max(p.cfg.PerParent, min(p.cfg.LonelyParent, p.cfg.Total/useful/2))
 }
 
-// race asks idle parents for pieces that wait in queues elsewhere. The first byte decides, and the other asks are
-// withdrawn before their turn comes: so no parent's uplink rests while somebody has use for it.
-func (p *Picker) race(now time.Time, cancelled map[uint64]bool, d *Decision) {
-	for _, q := range p.parents {
-		if q.gone || now.Before(q.resting) || p.load(q.id) > 0 {
-			continue
-		}
-		var best *flight
-		fewest := 0
-		for _, f := range p.flights {
-			if f.Source() || f.bytes > 0 || f.Hedge || cancelled[f.ID] || !q.has.Has(f.Piece) || q.refused[f.Piece] {
-				continue
-			}
-			n, moving := p.asked(f.Piece)
-			if moving || n >= p.cfg.Racers {
-				continue
-			}
-			if best == nil || n < fewest || (n == fewest && p.order[f.Piece] < p.order[best.Piece]) {
-				best, fewest = f, n
-			}
-		}
-		if best != nil {
-			p.start(Ask{Piece: best.Piece, Run: 1, From: q.id, Hedge: true}, now, d)
-		}
-	}
-}
-
-// asked returns how many asks for a piece are in flight, and whether bytes of one of them came.
-func (p *Picker) asked(n uint32) (asks int, moving bool) {
-	for _, f := range p.flights {
-		if !f.Source() && f.Piece == n {
-			asks++
-			moving = moving || f.bytes > 0
-		}
-	}
-	return asks, moving
-}
-
-// beaten reports whether another ask for the same piece got bytes before f did.
-func (p *Picker) beaten(f *flight) bool {
-	if f.Source() || f.rescue {
-		return false
-	}
-	for _, g := range p.flights {
-		if g != f && !g.Source() && !g.rescue && g.Piece == f.Piece && (g.bytes > f.bytes || (g.bytes == f.bytes && g.bytes > 0 && g.ID < f.ID)) {
-			return true
-		}
-	}
-	return false
-}
-
 // hedge doubles an ask that is slow when nothing else is left to start and an idle parent has the piece.
 func (p *Picker) hedge(now time.Time, cancelled map[uint64]bool, d *Decision) {
-	if len(p.flights) == 0 || p.hedges() >= 2 || !p.endgame() {
+	if len(p.flights) == 0 || p.rescues() >= 2 || !p.endgame() {
 		return
 	}
 	for _, f := range p.flights {
-		if f.Source() || f.Hedge || cancelled[f.ID] || p.hedged(f) || !p.slow(f, now) {
+		if f.Source() || f.rescue || cancelled[f.ID] || p.rescued(f) || !p.slow(f, now) {
 			continue
 		}
-		if q := p.rescuer(f, now); q != nil {
+		if q := p.rescuer(f, now); q != nil && p.remaining(f, now) > 2*p.cost(q, 0) {
 			p.start(Ask{Piece: f.Piece, Run: 1, From: q.id, Hedge: true}, now, d)
-			p.flights[len(p.flights)-1].rescue = f.bytes > 0
+			p.flights[len(p.flights)-1].rescue = true
 			return
 		}
 	}
@@ -242,20 +205,22 @@ func (p *Picker) hedge(now time.Time, cancelled map[uint64]bool, d *Decision) {
 // endgame reports whether every missing piece is asked for already.
 func (p *Picker) endgame() bool { return p.Missing().Minus(p.busy()).Empty() }
 
-// slow reports whether an ask got nothing for a while, or will take twice as long as it has so far and more.
+// slow reports whether an ask will take twice as long again as its bytes took so far. One without a byte races.
 func (p *Picker) slow(f *flight, now time.Time) bool {
-	age := now.Sub(f.started)
-	if f.bytes == 0 {
-		return age >= p.cfg.HedgeAfter
-	}
-	left := float64(p.layout.Span(f.Piece).Length - f.bytes)
-	return age >= 2*p.cfg.HedgeAfter && left/float64(f.bytes) > 2
+	age := now.Sub(f.first)
+	return f.bytes > 0 && age >= 2*p.cfg.HedgeAfter && p.remaining(f, now) > 2*age.Seconds()
+}
+
+// remaining estimates the seconds that an ask with bytes still takes.
+func (p *Picker) remaining(f *flight, now time.Time) float64 {
+	left := p.layout.Span(f.Piece).Length - f.bytes
+	return float64(left) / float64(f.bytes) * now.Sub(f.first).Seconds()
 }
 
 func (p *Picker) rescuer(f *flight, now time.Time) *parent {
 	var best *parent
 	for _, q := range p.parents {
-		if q.gone || q.id == f.From || !q.has.Has(f.Piece) || q.refused[f.Piece] || now.Before(q.resting) || p.load(q.id) > 0 {
+		if q.gone || q == f.parent || q.load > 0 || !q.gives(f.Piece) || now.Before(q.resting) {
 			continue
 		}
 		if best == nil || p.cost(q, 0) < p.cost(best, 0) {
@@ -265,19 +230,19 @@ func (p *Picker) rescuer(f *flight, now time.Time) *parent {
 	return best
 }
 
-func (p *Picker) hedges() int {
+func (p *Picker) rescues() int {
 	n := 0
 	for _, f := range p.flights {
-		if f.Hedge {
+		if f.rescue {
 			n++
 		}
 	}
 	return n
 }
 
-func (p *Picker) hedged(f *flight) bool {
+func (p *Picker) rescued(f *flight) bool {
 	for _, g := range p.flights {
-		if g.Hedge && g.Piece == f.Piece {
+		if g.rescue && g.Piece == f.Piece {
 			return true
 		}
 	}
@@ -287,7 +252,11 @@ func (p *Picker) hedged(f *flight) bool {
 func (p *Picker) start(a Ask, now time.Time, d *Decision) {
 	p.lastID++
 	a.ID = p.lastID
-	p.flights = append(p.flights, &flight{Ask: a, started: now, moved: now, at: a.Piece})
+	f := &flight{Ask: a, parent: p.parent(a.From), started: now, moved: now, at: a.Piece}
+	if f.parent != nil {
+		f.parent.load++
+	}
+	p.flights = append(p.flights, f)
 	d.Start = append(d.Start, a)
 }
 
@@ -300,10 +269,11 @@ func (p *Picker) busy() darter.PieceSet {
 	return out
 }
 
-func (p *Picker) load(id darter.PeerID) int {
+// sourceFlights returns how many requests to the source are in flight.
+func (p *Picker) sourceFlights() int {
 	n := 0
 	for _, f := range p.flights {
-		if f.From == id {
+		if f.Source() {
 			n++
 		}
 	}
@@ -331,8 +301,10 @@ func (p *Picker) wake(now time.Time, d *Decision) {
 	for _, f := range p.flights {
 		soonest(f.moved.Add(p.patience(f)))
 		if !f.Source() {
-			soonest(f.started.Add(p.cfg.HedgeAfter))
-			soonest(f.started.Add(2 * p.cfg.HedgeAfter))
+			soonest(f.started.Add(p.cfg.RaceAfter))
+			if f.bytes > 0 {
+				soonest(f.first.Add(2 * p.cfg.HedgeAfter))
+			}
 		}
 		if f.Source() && p.streams.due.After(now) {
 			soonest(p.streams.due)

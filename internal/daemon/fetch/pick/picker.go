@@ -61,15 +61,20 @@ type parent struct {
 	resting time.Time // not asked before
 	gone    bool
 	refused map[uint32]bool // pieces it failed to give
+	load    int             // asks in flight
+	waits   int             // asks withdrawn from its queue since it last gave bytes
 }
 
 type flight struct {
 	Ask
+	parent  *parent // nil for the source
 	started time.Time
+	first   time.Time // its first bytes were seen
 	moved   time.Time // last progress
 	bytes   int64
 	at      uint32 // next piece of the run
-	rescue  bool   // a hedge of an ask that is slow
+	rescue  bool   // started because another ask is slow; others started beside one race
+	waited  bool   // its wait was counted
 }
 
 // New returns the picker of one download. The seed makes its choices repeatable and different from its equals'.
@@ -154,7 +159,12 @@ func (p *Picker) Progress(id uint64, bytes int64, now time.Time) {
 		if f.Source() {
 			p.streams.bytes += bytes - f.bytes
 		}
-		f.bytes, f.moved = bytes, now
+		if f.bytes == 0 {
+			f.first = now
+		}
+		if f.bytes, f.moved = bytes, now; f.parent != nil {
+			f.parent.waits = 0
+		}
 	}
 }
 
@@ -167,7 +177,7 @@ func (p *Picker) Got(id uint64, n uint32, now time.Time) {
 	}
 	f.moved = now
 	f.at = n + 1
-	if q := p.parent(f.From); q != nil {
+	if q := f.parent; q != nil {
 		q.measure(p.layout.Span(n).Length, now.Sub(f.started))
 	}
 }
@@ -181,7 +191,8 @@ func (p *Picker) Ended(id uint64, failed, missing bool, now time.Time) {
 	}
 	f := p.flights[i]
 	p.flights = slices.Delete(p.flights, i, i+1)
-	if q := p.parent(f.From); q != nil {
+	if q := f.parent; q != nil {
+		q.load--
 		q.ended(p.cfg, f.Piece, failed, missing, now)
 	}
 }
@@ -212,7 +223,7 @@ func (p *Picker) flight(id uint64) *flight {
 
 // measure smooths the goodput of a parent: new samples count for three tenths.
 func (q *parent) measure(bytes int64, took time.Duration) {
-	q.strikes = 0
+	q.strikes, q.waits = 0, 0
 	if took <= 0 {
 		took = time.Microsecond
 	}

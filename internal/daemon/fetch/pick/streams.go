@@ -50,7 +50,7 @@ func (p *Picker) fillSource(now time.Time, d *Decision) {
 		return
 	}
 	p.streams.look(p.cfg, now)
-	for p.load("") < p.streams.allowed {
+	for p.sourceFlights() < p.streams.allowed {
 		open = p.atSource(open, now)
 		first, run := p.run(open)
 		if run == 0 {

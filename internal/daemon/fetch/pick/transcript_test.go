@@ -128,6 +128,17 @@ func (s *script) do(line string) {
 		s.p.Urgent(n)
 	case "got", "fail", "missing", "end", "bytes":
 		s.report(f[0], arg(1), f[2:])
+	case "wait": // wait NAME TIMES: the ask is withdrawn from its parent's queue and made again, so often
+		times, _ := strconv.Atoi(arg(2))
+		for range times {
+			s.now = s.now.Add(s.p.cfg.Queue)
+			s.p.Next(s.now)
+			s.report("end", arg(1), nil)
+			s.now = s.now.Add(s.p.cfg.Penalty)
+			for _, a := range s.p.Next(s.now).Start {
+				s.asks[label(a)] = a
+			}
+		}
 	case "run":
 		d, err := time.ParseDuration(arg(1))
 		if err != nil {

@@ -1,0 +1,230 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"github.com/stretchr/testify/require"
+
+	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/cli"
+	"github.com/darter-p2p/darter/internal/cli/rpc"
+	"github.com/darter-p2p/darter/internal/config"
+)
+
+var update = flag.Bool("update", false, "rewrite docs/reference/cli.md")
+
+// TestFlagsOfEveryCommand holds the spelling that scripts rely on.
+func TestFlagsOfEveryCommand(t *testing.T) {
+	for command, flags := range map[string]string{
+		"up":        "data-dir socket listen-ip upload-listen piece-listen metrics-listen health-listen debug-listen scheduler-listen manager-grpc manager-http host-ip hostname name idc location announce-interval download-rate upload-rate source-rate log-format config",
+		"manager":   "manager-grpc manager-http manager-scheduler log-level",
+		"scheduler": "scheduler-listen scheduler-metrics scheduler-advertise-ip data-dir debug-listen",
+		"daemon":    "seed data-dir socket upload-listen piece-listen metrics-listen health-listen debug-listen host-ip hostname name idc location manager scheduler announce-interval download-rate upload-rate source-rate drain",
+		"get":       "output directory json digest range header limit-rate timeout overwrite input parallel quiet socket standalone require-daemon cacert insecure-skip-verify",
+		"status":    "output socket scheduler",
+		"host ls":   "output scheduler",
+		"task ls":   "output socket",
+		"task show": "output socket scheduler",
+	} {
+		c, _, err := root().Find(strings.Fields(command))
+		require.NoError(t, err)
+		for name := range strings.FieldsSeq(flags) {
+			require.NotNil(t, c.Flags().Lookup(name), "darter %s --%s", command, name)
+		}
+	}
+}
+
+func TestWrongCommandsAreUsage(t *testing.T) {
+	for _, args := range [][]string{{"gte"}, {"get"}, {"up", "x"}, {"daemon", "--seeed"}, {"daemon", "--upload-rate", "fast"}, {"config", "check"}, {"config", "show", "--log-level", "loud"}} {
+		c := root()
+		c.SetArgs(args)
+		c.SetOut(&bytes.Buffer{})
+		c.SetErr(&bytes.Buffer{})
+		require.Equal(t, cli.ExitUsage, cli.ExitOf(c.ExecuteContext(t.Context())), args)
+	}
+}
+
+func testProcess(t *testing.T, name string) *process {
+	t.Helper()
+	t.Setenv("DARTER_CONFIG", "")
+	dir, err := os.MkdirTemp("", "dup") // short, for the socket
+	require.NoError(t, err)
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	cfg := config.Default()
+	cfg.DataDir, cfg.Daemon.Socket = dir, filepath.Join(dir, "s")
+	cfg.Daemon.UploadListen, cfg.Daemon.PieceListen, cfg.Daemon.MetricsListen, cfg.Daemon.HealthListen = ":0", ":0", ":0", ":0"
+	cfg.Daemon.DebugListen, cfg.Scheduler.Listen, cfg.Manager.GRPC, cfg.Manager.HTTP = "127.0.0.1:0", ":0", ":0", ":0"
+	p, err := newProcess(t.Context(), name, &cfg)
+	require.NoError(t, err)
+	p.log = slog.New(slog.DiscardHandler)
+	return p
+}
+
+// TestUpServesGetAndStops runs all roles in this process and fetches through them.
+func TestUpServesGetAndStops(t *testing.T) {
+	content := bytes.Repeat([]byte("darter"), 1<<20)
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "f", time.Unix(1, 0), bytes.NewReader(content))
+	}))
+	defer origin.Close()
+	p := testProcess(t, "up")
+	defer p.doors.close()
+	require.NoError(t, p.up("127.0.0.1"))
+	for _, d := range p.doors.shown {
+		require.True(t, d.key == "socket" || strings.HasPrefix(d.address, "127.0.0.1:"), "%s listens on %s", d.key, d.address)
+		require.False(t, strings.HasSuffix(d.address, ":0"))
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended := make(chan error, 1)
+	ready := make(chan struct{})
+	go func() { ended <- runRoles(ctx, p.roles, func() { close(ready) }) }()
+	select {
+	case <-ready:
+	case err := <-ended:
+		t.Fatalf("ended before it was ready: %v", err)
+	}
+	s, err := rpc.OpenSocket(ctx, p.cfg.SocketPath())
+	require.NoError(t, err)
+	out := filepath.Join(t.TempDir(), "f")
+	_, err = s.Get(ctx, darter.Want{URL: origin.URL + "/f", OutputPath: out, Priority: 6}, cli.Sink{})
+	require.NoError(t, err)
+	data, err := os.ReadFile(out)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(content, data))
+	require.NoError(t, s.Close())
+	cancel(cli.Interrupted{Signal: syscall.SIGTERM})
+	require.NoError(t, <-ended, "a stop that was asked for is no error")
+}
+
+func TestTwoDaemonsOnOneFolder(t *testing.T) {
+	first := testProcess(t, "daemon")
+	defer first.doors.close()
+	require.NoError(t, first.addDaemon(darter.Normal, "", nil))
+	second := testProcess(t, "daemon")
+	defer second.doors.close()
+	second.cfg.DataDir = first.cfg.DataDir
+	err := second.addDaemon(darter.Normal, "", nil)
+	require.Equal(t, darter.Conflict, darter.KindOf(err))
+	require.ErrorContains(t, err, first.cfg.DataDir)
+	require.NotEmpty(t, darter.HintOf(err))
+}
+
+func TestAddressInUseNamesTheFlag(t *testing.T) {
+	p := testProcess(t, "daemon")
+	defer p.doors.close()
+	l, err := p.doors.tcp("upload", "uploads", "upload-listen", "127.0.0.1:0")
+	require.NoError(t, err)
+	_, err = p.doors.tcp("pieces", "pieces", "piece-listen", l.Addr().String())
+	require.Equal(t, darter.Conflict, darter.KindOf(err))
+	require.Contains(t, darter.HintOf(err), "--piece-listen")
+}
+
+func TestStandaloneFetchesAndLeavesNothing(t *testing.T) {
+	content := bytes.Repeat([]byte("x"), 5<<20)
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "f", time.Unix(1, 0), bytes.NewReader(content))
+	}))
+	defer origin.Close()
+	dir := t.TempDir()
+	g, err := standalone(t.Context(), cli.StandaloneOptions{DataDir: dir})
+	require.NoError(t, err)
+	beside, err := standalone(t.Context(), cli.StandaloneOptions{DataDir: dir})
+	require.NoError(t, err, "a second run takes a folder of its own")
+	out := filepath.Join(dir, "f")
+	res, err := g.Get(t.Context(), darter.Want{URL: origin.URL + "/f", OutputPath: out}, cli.Sink{})
+	require.NoError(t, err)
+	require.EqualValues(t, len(content), res.Length)
+	data, err := os.ReadFile(out)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(content, data))
+	var got bytes.Buffer
+	_, err = beside.Get(t.Context(), darter.Want{URL: origin.URL + "/f", NeedContent: true}, cli.Sink{Piece: func(_ darter.Piece, b []byte) error {
+		got.Write(b)
+		return nil
+	}})
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(content, got.Bytes()))
+	require.NoError(t, g.Close())
+	require.NoError(t, beside.Close())
+	left, err := filepath.Glob(filepath.Join(dir, "standalone-*"))
+	require.NoError(t, err)
+	require.Empty(t, left)
+	err = filepath.WalkDir(filepath.Join(dir, "standalone"), func(path string, d os.DirEntry, err error) error {
+		require.NotEqual(t, "data", d.Name(), "what was delivered is not kept: %s", path)
+		return err
+	})
+	require.NoError(t, err)
+}
+
+func TestScreenNamesEveryDoor(t *testing.T) {
+	var b bytes.Buffer
+	shown := []door{{"upload", "uploads (gRPC)", "[::]:4000"}, {"health", "health", "127.0.0.1:4003"}, {"socket", "socket", "/run/s"}}
+	screen(&b, false, "up", "/data", "darter get URL", shown, 12*time.Millisecond)
+	for _, part := range []string{"ready in 12 ms", "*:4000", "http://127.0.0.1:4003/readyz", "/run/s", "/data", "darter get URL"} {
+		require.Contains(t, b.String(), part)
+	}
+	require.NotContains(t, b.String(), "\x1b")
+}
+
+// TestReference holds docs/reference/cli.md to the command tree.
+func TestReference(t *testing.T) {
+	var b strings.Builder
+	b.WriteString("# Command line\n\nGenerated from the command tree by `go test ./cmd/darter -update`. Exit codes are in [exit-codes.md](exit-codes.md),\nsettings that flags share with files and the environment in [config.md](config.md).\n")
+	describe(&b, root())
+	const file = "../../docs/reference/cli.md"
+	if *update {
+		require.NoError(t, os.WriteFile(file, []byte(b.String()), 0o644))
+	}
+	have, err := os.ReadFile(file)
+	require.NoError(t, err)
+	require.Equal(t, b.String(), string(have), "run go test ./cmd/darter -update")
+}
+
+func describe(b *strings.Builder, c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		if sub.Name() == "completion" || sub.Name() == "help" {
+			continue
+		}
+		if sub.Runnable() {
+			fmt.Fprintf(b, "\n## %s\n\n%s.\n", sub.CommandPath(), sub.Short)
+			if sub.Long != "" {
+				fmt.Fprintf(b, "\n%s\n", sub.Long)
+			}
+			if sub.Example != "" {
+				fmt.Fprintf(b, "\n```\n%s\n```\n", sub.Example)
+			}
+			if sub.LocalFlags().HasAvailableFlags() {
+				b.WriteString("\n| flag | default | meaning |\n|---|---|---|\n")
+			}
+			sub.LocalFlags().VisitAll(func(f *pflag.Flag) {
+				if f.Name == "help" {
+					return
+				}
+				name := "`--" + f.Name + "`"
+				if f.Shorthand != "" {
+					name = "`-" + f.Shorthand + "`, " + name
+				}
+				def := strings.Trim(f.DefValue, "[]")
+				if f.Name == "data-dir" {
+					def = "/var/lib/darter" // as root; the user's own folder else
+				}
+				fmt.Fprintf(b, "| %s | %s | %s |\n", name, def, strings.ReplaceAll(f.Usage, "|", `\|`))
+			})
+		}
+		describe(b, sub)
+	}
+}
