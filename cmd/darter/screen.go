@@ -49,7 +49,7 @@ func screen(w io.Writer, p paint, role, dataDir, next string, shown []door, took
 		fmt.Fprintf(tw, "  %s\t%s\n", d.what, link(d))
 	}
 	fmt.Fprintf(tw, "  data\t%s\n", dataDir)
-	tw.Flush()
+	_ = tw.Flush()
 	fmt.Fprintln(w)
 	if next != "" {
 		fmt.Fprintf(w, "  next   %s\n", p.bold(next))

@@ -75,7 +75,6 @@ func (s style) bar(v view, width int) string {
 	done, known := v.fraction()
 	n := int(done * float64(width))
 	if !known { // a mark that wanders, since nobody knows how far it is
-		n = 0
 		at := int(v.elapsed/(200*time.Millisecond)) % width
 		return strings.Repeat(rest, at) + full + strings.Repeat(rest, width-at-1)
 	}

@@ -35,5 +35,5 @@ func NewLogger(c LogConfig) *slog.Logger {
 	if c.JSON {
 		return slog.New(slog.NewJSONHandler(c.Out, &slog.HandlerOptions{Level: level}))
 	}
-	return slog.New(tint.NewHandler(c.Out, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !c.Colour}))
+	return slog.New(tint.NewTextHandler(c.Out, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !c.Colour}))
 }

@@ -161,14 +161,13 @@ func (cluster) ListHosts(context.Context, *schedulerv2.ListHostsRequest) (*sched
 
 // world is a fake daemon behind a socket, a fake scheduler, and a folder.
 type world struct {
-	t         *testing.T
-	f         *fake
-	dir       string
-	settings  cli.Settings
-	out, err  bytes.Buffer
-	own       func(context.Context, cli.StandaloneOptions) (cli.Getter, error)
-	ctx       context.Context
-	noDaemons bool
+	t        *testing.T
+	f        *fake
+	dir      string
+	settings cli.Settings
+	out, err bytes.Buffer
+	own      func(context.Context, cli.StandaloneOptions) (cli.Getter, error)
+	ctx      context.Context
 }
 
 func newWorld(t *testing.T, size int) *world {

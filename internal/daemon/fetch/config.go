@@ -57,7 +57,7 @@ func (c Config) Validate() error {
 		}
 	}
 	if c.Tries < 1 || c.Alone <= 0 || c.Patience <= 0 || c.Rejoin <= 0 || c.Farewell <= 0 {
-		missing = append(missing, errors.New("Tries, Alone, Patience, Rejoin and Farewell must be positive"))
+		missing = append(missing, errors.New("the limits Tries, Alone, Patience, Rejoin and Farewell must be positive"))
 	}
 	if err := errors.Join(append(missing, c.Pick.Validate())...); err != nil {
 		return &darter.Error{Kind: darter.Invalid, Op: "configure fetch", Err: err, Hint: "start from fetch.DefaultConfig"}

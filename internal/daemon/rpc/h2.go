@@ -32,7 +32,7 @@ func (u *Upload) Run(ctx context.Context) error {
 		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), u.cfg.DrainTimeout)
 		defer cancel()
 		if web.Shutdown(limited) != nil {
-			web.Close()
+			_ = web.Close()
 		}
 		u.server.Stop()
 		return nil

@@ -74,7 +74,7 @@ func (l *neighbourLinks) release(k *neighbourLink) {
 	closed := l.mu.closed
 	l.mu.Unlock()
 	if last && closed {
-		k.conn.Close()
+		_ = k.conn.Close()
 	}
 }
 
@@ -87,7 +87,7 @@ func (l *neighbourLinks) expire(k *neighbourLink) {
 	}
 	l.mu.Unlock()
 	if unused {
-		k.conn.Close()
+		_ = k.conn.Close()
 	}
 }
 
@@ -107,7 +107,7 @@ func (l *neighbourLinks) close() {
 	clear(l.mu.open)
 	l.mu.Unlock()
 	for _, k := range unused {
-		k.conn.Close()
+		_ = k.conn.Close()
 	}
 }
 

@@ -50,7 +50,7 @@ func (s *Server) Run(ctx context.Context, listen net.Listener, opts ...grpc.Serv
 
 func (s *Server) grpcServer(opts []grpc.ServerOption) (*grpc.Server, *health.Server) {
 	server := grpc.NewServer(append([]grpc.ServerOption{
-		grpc.ReadBufferSize(8 << 10), grpc.WriteBufferSize(8 << 10), grpc.SharedWriteBuffer(true),
+		grpc.ReadBufferSize(8 << 10), grpc.WriteBufferSize(8 << 10),
 		grpc.MaxConcurrentStreams(10_000), grpc.MaxRecvMsgSize(maxMessage),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
