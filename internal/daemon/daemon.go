@@ -128,6 +128,7 @@ func (d *Daemon) buildServing() (err error) {
 	cfg.Transport.Listener, cfg.Transport.DrainTimeout = d.cfg.Pieces, d.cfg.Drain
 	if d.cfg.UploadSlots > 0 {
 		cfg.Transport.Slots = d.cfg.UploadSlots
+		cfg.Transport.MostSlots = max(cfg.Transport.MostSlots, d.cfg.UploadSlots)
 	}
 	cfg.Transport.Rate, cfg.Transport.Events = limiter(d.cfg.UploadRate), d.cfg.Events.Pieces
 	if d.shelf, err = serve.New(cfg); err == nil {

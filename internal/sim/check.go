@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/internal/scheduler/swarm"
@@ -28,6 +29,7 @@ type record struct {
 	open     bool
 	blocked  map[darter.PeerID]bool
 	assigned darter.PieceSet
+	moved    time.Duration // last sign of work at the source
 }
 
 func newCheck(w *World) *check {
@@ -60,6 +62,9 @@ func (c *check) event(ev swarm.Event) {
 		c.covered(e.Held)
 	case swarm.PieceDone:
 		c.covered(darter.Pieces(e.Piece))
+		if r := c.peers[e.Peer]; r != nil && e.Traffic == darter.FromSource {
+			r.moved = c.w.clock.now
+		}
 	case swarm.PieceFailed:
 		if r := c.peers[e.Peer]; r != nil && e.Temporary {
 			r.blocked[e.Parent] = true
@@ -151,7 +156,8 @@ func (c *check) assigned(e swarm.GoToSource) {
 		return
 	}
 	for _, r := range c.roll {
-		if r == p || r.gone || r.done || !r.open {
+		stalled := c.w.clock.now-r.moved > c.w.cfg.Swarm.SourceStall // the swarm passes its pieces on
+		if r == p || r.gone || r.done || !r.open || stalled {
 			continue
 		}
 		if twice := r.assigned.Intersect(e.Pieces); !twice.Empty() {
@@ -159,6 +165,7 @@ func (c *check) assigned(e swarm.GoToSource) {
 		}
 	}
 	p.assigned.Union(e.Pieces)
+	p.moved = c.w.clock.now
 }
 
 // copied counts a piece that came whole from the origin.

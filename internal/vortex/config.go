@@ -32,7 +32,8 @@ type ServerConfig struct {
 	Listener net.Listener // required; Run closes it
 	Pieces   Pieces       // required
 
-	Slots          int           // bodies sent at once; default 4
+	Slots          int           // bodies sent at once when this host's uplink is the limit; default 2
+	MostSlots      int           // bodies sent at once when the receivers are; default 16
 	MaxWaiting     int           // requests that wait for a slot; more are told "busy"; default 1024
 	MaxConnections int           // further connections are closed at once; default 2048
 	IdleTimeout    time.Duration // a connection without a request is closed after this; default 30s
@@ -83,7 +84,7 @@ const (
 
 // DefaultServerConfig returns the defaults; Listener and Pieces are missing.
 func DefaultServerConfig() ServerConfig {
-	return ServerConfig{Slots: 4, MaxWaiting: 1024, MaxConnections: 2048, IdleTimeout: 30 * time.Second,
+	return ServerConfig{Slots: 2, MostSlots: 16, MaxWaiting: 1024, MaxConnections: 2048, IdleTimeout: 30 * time.Second,
 		StallTimeout: 20 * time.Second, WaitTimeout: 60 * time.Second, DrainTimeout: 10 * time.Second}
 }
 
@@ -92,8 +93,8 @@ func (c *ServerConfig) Validate() error {
 	switch {
 	case c.Listener == nil || c.Pieces == nil:
 		return invalid("a vortex server needs a listener and pieces")
-	case c.Slots < 1 || c.MaxWaiting < 0 || c.MaxConnections < 1:
-		return invalid(fmt.Sprintf("slots %d, waiting %d and connections %d must be positive", c.Slots, c.MaxWaiting, c.MaxConnections))
+	case c.Slots < 1 || c.MostSlots < c.Slots || c.MaxWaiting < 0 || c.MaxConnections < 1:
+		return invalid(fmt.Sprintf("slots %d (at most %d), waiting %d and connections %d must be positive", c.Slots, c.MostSlots, c.MaxWaiting, c.MaxConnections))
 	case c.IdleTimeout <= 0 || c.StallTimeout <= 0 || c.WaitTimeout <= 0 || c.DrainTimeout < 0:
 		return invalid("time limits must be positive")
 	}

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/darter-p2p/darter"
 )
@@ -39,10 +40,11 @@ type ticket struct {
 // host served least recently, then the one that came first. Slots being sent count as sent, so that
 // two waiting requests for one piece do not overtake other pieces.
 type queue struct {
-	slots, limit int
+	limit int
 
 	mu struct {
 		sync.Mutex
+		tuner    tuner
 		busy     int
 		draining bool
 		waiting  []*ticket             // in order of arrival
@@ -52,8 +54,9 @@ type queue struct {
 	}
 }
 
-func newQueue(slots, limit int) *queue {
-	q := &queue{slots: slots, limit: limit}
+func newQueue(slots, most, limit int) *queue {
+	q := &queue{limit: limit}
+	q.mu.tuner = newTuner(slots, most)
 	q.mu.sent = map[key]uint32{}
 	q.mu.served = map[netip.Addr]uint64{}
 	return q
@@ -67,7 +70,7 @@ func (q *queue) join(k key, host netip.Addr) (*ticket, error) {
 		return nil, errDraining
 	}
 	t := &ticket{key: k, host: host, settled: make(chan struct{})}
-	if q.mu.busy < q.slots { // then nobody waits, since release hands slots on
+	if q.mu.busy < q.mu.tuner.slots { // then nobody waits, since release hands slots on
 		q.grant(t)
 		return t, nil
 	}
@@ -103,7 +106,24 @@ func (q *queue) release(t *ticket, sent bool) {
 		q.uncount(t.key)
 	}
 	q.mu.busy--
-	if i := q.best(); i >= 0 {
+	q.handOut()
+}
+
+// progress counts bytes on their way, which may change the number of slots.
+func (q *queue) progress(bytes int64, now time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.mu.tuner.sent(bytes, len(q.mu.waiting) > 0, now)
+	q.handOut()
+}
+
+// handOut grants the free slots. The lock is held.
+func (q *queue) handOut() {
+	for q.mu.busy < q.mu.tuner.slots {
+		i := q.best()
+		if i < 0 {
+			return
+		}
 		next := q.mu.waiting[i]
 		q.mu.waiting = slices.Delete(q.mu.waiting, i, i+1)
 		q.grant(next)

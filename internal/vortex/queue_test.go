@@ -41,7 +41,7 @@ func served(t *testing.T, q *queue, tk *ticket, sent bool, waiting map[string]*t
 }
 
 func TestQueueServesRarestPieceFirst(t *testing.T) {
-	q := newQueue(1, 8)
+	q := newQueue(1, 1, 8)
 	join := func(n uint32, host netip.Addr) *ticket {
 		tk, err := q.join(piece(n), host)
 		require.NoError(t, err)
@@ -53,7 +53,7 @@ func TestQueueServesRarestPieceFirst(t *testing.T) {
 }
 
 func TestQueueServesLongestUnservedHostFirst(t *testing.T) {
-	q := newQueue(1, 8)
+	q := newQueue(1, 1, 8)
 	join := func(n uint32, host netip.Addr) *ticket {
 		tk, err := q.join(piece(n), host)
 		require.NoError(t, err)
@@ -68,7 +68,7 @@ func TestQueueServesLongestUnservedHostFirst(t *testing.T) {
 }
 
 func TestQueueDoesNotCountWhatFailed(t *testing.T) {
-	q := newQueue(1, 8)
+	q := newQueue(1, 1, 8)
 	holder, err := q.join(piece(1), hostA)
 	require.NoError(t, err)
 	older, err := q.join(piece(1), hostB)
@@ -81,7 +81,7 @@ func TestQueueDoesNotCountWhatFailed(t *testing.T) {
 }
 
 func TestQueueIsBounded(t *testing.T) {
-	q := newQueue(1, 1)
+	q := newQueue(1, 1, 1)
 	_, err := q.join(piece(1), hostA)
 	require.NoError(t, err)
 	_, err = q.join(piece(2), hostA)
@@ -92,7 +92,7 @@ func TestQueueIsBounded(t *testing.T) {
 
 func TestQueueLeavesWhenContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		q := newQueue(1, 1)
+		q := newQueue(1, 1, 1)
 		holder, _ := q.join(piece(1), hostA)
 		waiting, _ := q.join(piece(2), hostA)
 		ctx, cancel := context.WithCancelCause(t.Context())
@@ -109,7 +109,7 @@ func TestQueueLeavesWhenContextEnds(t *testing.T) {
 }
 
 func TestQueueDrainRefusesWaitingAndNew(t *testing.T) {
-	q := newQueue(1, 4)
+	q := newQueue(1, 1, 4)
 	holder, _ := q.join(piece(1), hostA)
 	waiting, _ := q.join(piece(2), hostA)
 	q.drain()
@@ -121,7 +121,7 @@ func TestQueueDrainRefusesWaitingAndNew(t *testing.T) {
 }
 
 func TestQueueForgetsInsteadOfGrowing(t *testing.T) {
-	q := newQueue(1, 1)
+	q := newQueue(1, 1, 1)
 	for n := range uint32(maxRemembered + 10) {
 		tk, err := q.join(piece(n), netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}))
 		require.NoError(t, err)

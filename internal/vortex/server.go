@@ -46,7 +46,7 @@ func NewServer(cfg ServerConfig) (*Server, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Server{cfg: cfg, queue: newQueue(cfg.Slots, cfg.MaxWaiting)}
+	s := &Server{cfg: cfg, queue: newQueue(cfg.Slots, cfg.MostSlots, cfg.MaxWaiting)}
 	s.mu.idle = map[*connection]struct{}{}
 	s.buffers.New = func() any { b := make([]byte, 0, headerSize+4+maxMeta+smallBody); return &b }
 	return s, nil
@@ -292,6 +292,7 @@ func (c *connection) send(ctx context.Context, content Content, yield func()) er
 			return io.ErrUnexpectedEOF
 		}
 		left -= step
+		c.server.queue.progress(step, time.Now())
 		if c.server.crawls(content.Piece.Length-left, time.Since(began)) {
 			yield()
 		}

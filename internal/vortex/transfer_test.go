@@ -384,7 +384,7 @@ func TestMalformedRequestsAreRefused(t *testing.T) {
 
 func TestRequestWithoutSlotWaits(t *testing.T) {
 	s := &shelf{bytes: randomBytes(3000), size: 1000, gate: make(chan struct{})}
-	srv, addr := serving(t, s, func(c *ServerConfig) { c.Slots, c.MaxWaiting = 1, 1 })
+	srv, addr := serving(t, s, func(c *ServerConfig) { c.Slots, c.MostSlots, c.MaxWaiting = 1, 1, 1 })
 	c := fetching(t, nil)
 	results := make(chan error, 2)
 	fetch := func(n uint32) {
@@ -411,7 +411,7 @@ func waiting(s *Server) int {
 
 func TestWaitingRequestLeavesWhenItsConnectionCloses(t *testing.T) {
 	s := &shelf{bytes: randomBytes(3000), size: 1000, gate: make(chan struct{})}
-	srv, addr := serving(t, s, func(c *ServerConfig) { c.Slots = 1 })
+	srv, addr := serving(t, s, func(c *ServerConfig) { c.Slots, c.MostSlots = 1, 1 })
 	first := make(chan error, 1)
 	c := fetching(t, nil)
 	go func() {
@@ -436,7 +436,7 @@ func TestRunFinishesBodiesAndRefusesTheRest(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	cfg := DefaultServerConfig()
-	cfg.Listener, cfg.Pieces, cfg.Slots = l, s, 1
+	cfg.Listener, cfg.Pieces, cfg.Slots, cfg.MostSlots = l, s, 1, 1
 	srv, err := NewServer(cfg)
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -488,7 +488,7 @@ func TestStalledReceiverLosesItsSlot(t *testing.T) {
 	s := onDisk(t, 64<<20, 64<<20)
 	reasons := make(chan Reason, 4)
 	_, addr := serving(t, s, func(c *ServerConfig) {
-		c.Slots, c.StallTimeout = 1, 30*time.Millisecond
+		c.Slots, c.MostSlots, c.StallTimeout = 1, 1, 30*time.Millisecond
 		c.Events.Rejected = func(r Rejected) { reasons <- r.Why }
 	})
 	conn, err := net.Dial("tcp", addr.String())
@@ -504,7 +504,7 @@ func TestCrawlingReceiverGivesItsSlotUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &shelf{bytes: randomBytes(4 << 20), size: 4 << 20}
 		cfg := DefaultServerConfig()
-		cfg.Pieces, cfg.Listener, cfg.Slots = s, &net.TCPListener{}, 1
+		cfg.Pieces, cfg.Listener, cfg.Slots, cfg.MostSlots = s, &net.TCPListener{}, 1, 1
 		srv, err := NewServer(cfg)
 		require.NoError(t, err)
 		here, there := net.Pipe()

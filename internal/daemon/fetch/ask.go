@@ -147,8 +147,8 @@ func (l *loop) parentEnded(k *asking, p darter.Piece, err error) {
 		} else if k.stalled {
 			why = Stalled
 		}
-		l.refusedBy(k, why, err)
 		l.picker.Ended(k.ask.ID, true, false, t)
+		l.refusedBy(k, why, err)
 	}
 }
 
@@ -164,9 +164,11 @@ func (l *loop) local(err error) bool {
 	return false
 }
 
+// refusedBy notes that a parent did not give a piece. The scheduler hears of it only when the parent is to blame: it
+// blocks a reported parent for this peer, and one that is busy, or that dropped a piece, is none to lose.
 func (l *loop) refusedBy(k *asking, why FailReason, err error) {
 	l.failed(k.ask.From, why)
-	if l.talk != nil {
+	if l.talk != nil && (why == BadBytes || why == Stalled && k.received.Load() > 0 || l.picker.Struck(k.ask.From)) {
 		l.talk.Report(darter.Report{Kind: darter.PieceFailed, Piece: darter.Piece{Number: k.ask.Piece, Parent: k.ask.From}, Err: err})
 	}
 }

@@ -93,8 +93,8 @@ func TestManyAskersShareOneDownload(t *testing.T) {
 		if sent := w.origin.sent.Load(); sent != int64(len(w.data)) {
 			t.Errorf("the origin sent %d bytes, want one copy of %d", sent, len(w.data))
 		}
-		if len(n.ends) != 1 {
-			t.Errorf("%d downloads ran, want one", len(n.ends))
+		if ran := n.downloads(); ran != 1 {
+			t.Errorf("%d downloads ran, want one", ran)
 		}
 		n.stop()
 	})
@@ -219,8 +219,8 @@ func TestWrongDigestFailsOnlyItsAsker(t *testing.T) {
 
 func TestChangeMidDownload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, 256*mib)
-		w.origin.rate, w.origin.changeAt = 200*mib, 80*mib
+		w := newWorld(t, 96*mib)
+		w.origin.rate, w.origin.changeAt = 200*mib, 20*mib
 		n := w.node("a", false)
 		_, _, err := n.get(t.Context(), w.want())
 		if _, ok := errors.AsType[*source.ChangedError](err); !ok {
@@ -374,7 +374,7 @@ func TestOutputFile(t *testing.T) {
 
 func TestDeletedMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, 200*mib)
+		w := newWorld(t, 64*mib)
 		n := w.node("a", false)
 		s, err := n.engine.Start(t.Context(), w.want())
 		if err != nil {

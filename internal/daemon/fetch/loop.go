@@ -100,7 +100,6 @@ func (l *loop) step() time.Duration {
 	for id, a := range l.asks {
 		l.picker.Progress(id, a.received.Load(), t)
 	}
-	l.relieve(t)
 	grants := l.picker.Granted()
 	held := t.Before(l.retryAt)
 	if held {
@@ -115,6 +114,9 @@ func (l *loop) step() time.Duration {
 	}
 	for _, a := range dec.Start {
 		l.start(a)
+	}
+	if l.relieve(t) { // after Next, which knows whether anything can be asked
+		return 0
 	}
 	return l.pause(t, dec.Wake)
 }
@@ -177,30 +179,32 @@ func (l *loop) starving() time.Duration {
 	return l.d.e.cfg.Alone
 }
 
-// relieve goes to the source unasked when nothing moves, and asks for other parents when none is left.
-func (l *loop) relieve(t time.Time) {
+// relieve goes to the source unasked when nothing moves, and asks for other parents when none is left. It reports
+// whether there is something new to look at.
+func (l *loop) relieve(t time.Time) bool {
 	if !l.picker.Idle() || !l.picker.Granted().Empty() {
 		if len(l.asks) > 0 {
 			l.lively = t
 		}
-		return
+		return false
 	}
 	if l.talk != nil && l.toldStart && l.liveLinks() == 0 && t.Sub(l.askedFor) >= 3*time.Second {
 		l.askedFor = t
 		l.talk.Report(darter.Report{Kind: darter.NeedOthers, Lost: l.lostParents()})
 	}
 	if l.opening || t.Sub(l.lively) < l.starving() {
-		return
+		return false
 	}
 	if l.d.want.DisableSource {
 		l.fatal = l.noSource()
-		return
+		return true
 	}
 	reason := NoScheduler
 	if l.talk != nil {
 		reason = Starved
 	}
 	l.grantAlone(reason)
+	return true
 }
 
 // grantAlone allows the source for everything missing, in an order of this host's own.

@@ -126,6 +126,14 @@ func (n *node) kill() {
 
 func (n *node) stop() { n.cancel(); <-n.ended }
 
+// downloads returns how many downloads ended.
+func (n *node) downloads() int {
+	synctest.Wait()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.ends)
+}
+
 // get downloads and returns the bytes as an in-order reader sees them.
 func (n *node) get(ctx context.Context, want darter.Want) ([]byte, [3]int64, error) {
 	var from [3]int64

@@ -27,7 +27,7 @@ type Config struct {
 	VerdictTTL time.Duration
 
 	// MinLinks, Links and MaxLinks bound a peer's neighbours: below the first it is given more, up to the
-	// second; nobody else's choice pushes it past the third. Defaults 8, 10, 12.
+	// second; nobody else's choice pushes it past the third. Defaults 12, 12, 20.
 	MinLinks, Links, MaxLinks int
 	// RemoteLinks is how many neighbours outside the own zone a peer has, when there are any; default 2.
 	RemoteLinks int
@@ -54,7 +54,7 @@ func DefaultConfig() Config {
 	return Config{
 		SeedDeadline: 10 * time.Second, SeedTries: 2, SeedRest: 30 * time.Second,
 		SourceAttempts: 3, SourceStall: 3 * time.Minute, Relearn: 2 * time.Second, VerdictTTL: 5 * time.Second,
-		MinLinks: 8, Links: 10, MaxLinks: 12, RemoteLinks: 2, HolderChildren: 32, Sample: 96,
+		MinLinks: 12, Links: 12, MaxLinks: 20, RemoteLinks: 2, HolderChildren: 32, Sample: 96,
 		LegacyParents: 4, LegacyResponses: 5,
 		PeerTTL: 24 * time.Hour, TaskIdle: time.Minute, DefaultInterval: 300 * time.Second,
 	}

@@ -116,7 +116,11 @@ func (p *peer) provides(q *peer) darter.PieceSet {
 	case p.seq < q.seq:
 		set.Union(p.wanted)
 	default:
-		set.Union(p.wanted.Intersect(p.group.heldFor(p)))
+		for _, l := range p.links {
+			if l.told && l.to.counted {
+				set.Union(p.wanted.Intersect(l.to.holding()))
+			}
+		}
 	}
 	return set
 }

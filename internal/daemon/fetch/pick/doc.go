@@ -10,7 +10,12 @@
 // can stream while the swarm still spreads nearly optimally; ties are broken by a seeded shuffle so that equal
 // peers take different pieces. The piece a reader waits for goes before all others.
 //
-// It promises: no more asks in flight than configured, in all and per parent; never two asks for one piece
+// A piece that waits in a parent's queue is asked of an idle parent, too; the first byte decides and the other asks are
+// withdrawn. Without such races a swarm that starts all at once queues at the first holders while the
+// uplinks of those that follow rest. A long queue is not a failure: only what breaks, stalls half-way or stays mute for
+// minutes is held against a parent.
+//
+// It promises: no more pieces asked for than configured, in all, and no more asks per parent; never two asks for one piece
 // except as a hedge; a parent that stalls or fails is asked less and in the end no more; the source is asked only
 // for pieces that were granted and that no usable parent holds. It does not move bytes and does not decide when
 // to fall back: package fetch does.

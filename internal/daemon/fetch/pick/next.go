@@ -53,11 +53,11 @@ func (p *Picker) gaveUp(f *flight, now time.Time) bool {
 		return true
 	}
 	q := f.parent
-	if !f.waited && !now.Before(q.resting) { // asks that wait beside each other count once
+	if !f.started.Before(q.waited) { // waits beside each other count once
 		q.waits++
-		q.resting = now.Add(p.cfg.Penalty)
+		q.waited = now
 	}
-	f.waited = true
+	q.resting = now.Add(p.cfg.Penalty)
 	return q.waits >= p.cfg.Waits
 }
 

@@ -62,7 +62,8 @@ type parent struct {
 	gone    bool
 	refused map[uint32]bool // pieces it failed to give
 	load    int             // asks in flight
-	waits   int             // asks withdrawn from its queue since it last gave bytes
+	waits   int             // asks withdrawn from its queue, one after the other, since it last gave bytes
+	waited  time.Time       // when the last of them was
 }
 
 type flight struct {
@@ -74,7 +75,6 @@ type flight struct {
 	bytes   int64
 	at      uint32 // next piece of the run
 	rescue  bool   // started because another ask is slow; others started beside one race
-	waited  bool   // its wait was counted
 }
 
 // New returns the picker of one download. The seed makes its choices repeatable and different from its equals'.
@@ -140,6 +140,12 @@ func (p *Picker) Gone(id darter.PeerID) {
 	if q := p.parent(id); q != nil {
 		q.gone = true
 	}
+}
+
+// Struck reports whether a parent failed so often that it is asked no more.
+func (p *Picker) Struck(id darter.PeerID) bool {
+	q := p.parent(id)
+	return q != nil && q.gone
 }
 
 // Parents returns how many parents are usable.

@@ -86,6 +86,9 @@ func (p *Picker) run(open darter.PieceSet) (first, length uint32) {
 	if left := uint32(open.Len()); p.streams.allowed > 1 {
 		most = max(1, min(most, left/uint32(p.streams.allowed)))
 	}
+	if p.streams.trying { // short, so that the source is soon left with one request if two bring no more
+		most = 1
+	}
 	if p.scatter {
 		return p.scattered(open)
 	}
