@@ -135,6 +135,7 @@ func TestRegressions(t *testing.T) {
 		"a long queue at a slow parent counted as its failure, and its pieces came from the origin again": 107,
 		"asks that waited side by side counted once each":                                                 14204123271148166533,
 		"origin spared when a seed dies while it tries a second request":                                  14188130953229476007,
+		"two neighbours waited for each other's promises":                                                 7765396446460105152,
 	} {
 		t.Run(name, func(t *testing.T) { once(t, seed) })
 	}
