@@ -20,12 +20,11 @@ type scheduler struct {
 
 // conversation is one peer's stream.
 type conversation struct {
-	s          *scheduler
-	run        int
-	peer       darter.PeerID
-	d          *download
-	asc, desc  time.Duration // when the last message in each direction arrives
-	terminated bool
+	s         *scheduler
+	run       int
+	peer      darter.PeerID
+	d         *download
+	asc, desc time.Duration // when the last message in each direction arrives
 }
 
 func (s *scheduler) start() error {

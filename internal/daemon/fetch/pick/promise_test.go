@@ -13,19 +13,18 @@ import (
 // bystander plays parents, source and clock at random, and holds a picker against what the package promises. It keeps
 // its own books: what it knows of the picker is what it was told.
 type bystander struct {
-	t        testing.TB
-	r        *rand.Rand
-	p        *Picker
-	cfg      Config
-	layout   darter.Layout
-	now      time.Time
-	held     darter.PieceSet
-	wanted   darter.PieceSet
-	granted  darter.PieceSet
-	parents  []*player
-	flights  []*body
-	serial   int
-	finished bool
+	t       testing.TB
+	r       *rand.Rand
+	p       *Picker
+	cfg     Config
+	layout  darter.Layout
+	now     time.Time
+	held    darter.PieceSet
+	wanted  darter.PieceSet
+	granted darter.PieceSet
+	parents []*player
+	flights []*body
+	serial  int
 }
 
 type player struct {
