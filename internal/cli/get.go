@@ -34,6 +34,7 @@ type getFlags struct {
 	pieceLength                string
 	filtered                   []string
 	peersOnly                  bool
+	hardLink                   bool
 	filteredSaid, parallelSaid bool
 }
 
@@ -91,6 +92,7 @@ func (f *getFlags) register(c *cobra.Command) {
 	fs.IntVarP(&f.priority, "priority", "p", 6, "0 to 6, as Dragonfly numbers them")
 	fs.StringVar(&f.pieceLength, "piece-length", "", "piece length, 4MiB to 64MiB; default: by the length of the content")
 	fs.StringArrayVar(&f.filtered, "filtered-query-param", nil, "query key that does not change what the content is (repeat for more); default: those of signed URLs")
+	fs.BoolVar(&f.hardLink, "hard-link", false, "make the file a hard link to the daemon's cache: no copy, but never write to it afterwards")
 	fs.BoolVar(&f.peersOnly, "peers-only", false, "never go to the source")
 }
 
@@ -181,7 +183,7 @@ func checkURL(raw string) error {
 
 func (f getFlags) want() (darter.Want, error) {
 	w := darter.Want{Tag: f.tag, Application: f.application, Priority: darter.Priority(f.priority), FilteredQuery: f.filtered,
-		DisableSource: f.peersOnly, Timeout: f.timeout}
+		DisableSource: f.peersOnly, ForceHardLink: f.hardLink, Timeout: f.timeout}
 	if !f.filteredSaid {
 		w.FilteredQuery = identity.DefaultFilteredQuery()
 	}
