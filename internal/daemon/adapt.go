@@ -19,6 +19,18 @@ func (a schedulerAdapter) Register(ctx context.Context, r darter.Registration) (
 	return c, nil
 }
 
+// Length asks what the scheduler knows of a task.
+func (a schedulerAdapter) Length(ctx context.Context, id darter.TaskID) (int64, error) {
+	t, err := a.StatTask(ctx, id)
+	if err != nil {
+		return 0, err
+	}
+	if !t.GetHasAvailablePeer() {
+		return 0, &darter.Error{Kind: darter.NotFound, Op: "find a peer that holds task " + id.Short()}
+	}
+	return int64(t.GetContentLength()), nil
+}
+
 // downloads makes the engine what the gRPC servers ask.
 type downloads struct{ engine *fetch.Engine }
 

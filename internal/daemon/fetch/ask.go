@@ -287,7 +287,7 @@ func changed(err error) bool {
 // changed ends a download whose content became another. What was stored is of no use to anyone.
 func (l *loop) changed(err error) {
 	l.d.spoiled = true
-	l.fatal = &darter.Error{Kind: darter.Conflict, Op: "download " + l.d.task.Meta().URL, Err: err,
+	l.fatal = &darter.Error{Kind: darter.Corrupt, Op: "download " + l.d.task.Meta().URL, Err: err,
 		Hint: "run it again to get the new content"}
 }
 

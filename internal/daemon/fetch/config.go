@@ -110,7 +110,7 @@ const (
 	OldVersion FailReason = "other_version"
 )
 
-// FallbackReason says why the source was asked without the scheduler's word.
+// FallbackReason says why the source was asked without the scheduler's word, or peers without the source's.
 type FallbackReason string
 
 // Reasons of fallback.
@@ -118,6 +118,7 @@ const (
 	NoScheduler FallbackReason = "no_scheduler"
 	Starved     FallbackReason = "starved"
 	BadDigest   FallbackReason = "bad_digest"
+	NoSource    FallbackReason = "no_source" // the source does not answer, peers serve
 )
 
 func call[A any](f func(A), a A) {

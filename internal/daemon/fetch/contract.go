@@ -14,6 +14,9 @@ type Scheduler interface {
 	// message is on its way; ctx bounds the whole conversation. A scheduler that cannot be reached is
 	// darter.Unavailable, within a few seconds at most.
 	Register(ctx context.Context, r darter.Registration) (Conversation, error)
+	// Length returns the length in bytes of a content that some peer can serve; darter.NotFound when
+	// there is none.
+	Length(ctx context.Context, t darter.TaskID) (int64, error)
 }
 
 // Conversation is one open AnnouncePeer stream. Methods are safe for concurrent use.

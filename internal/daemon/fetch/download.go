@@ -119,6 +119,9 @@ func (d *download) run() {
 	err = l.run()
 	d.end()
 	d.settle(err)
+	if darter.KindOf(err) == darter.NoSpace {
+		d.spoiled = true // what cannot be completed only keeps the disk full
+	}
 	if d.spoiled { // after settling, so that readers hear why and not just that it is gone
 		_ = d.e.cfg.Store.Remove(d.id)
 	}

@@ -125,6 +125,26 @@ func TestSourceGoerDies(t *testing.T) {
 	})
 }
 
+// The source is gone, a neighbour has everything: whoever needs no word of the source's gets it.
+func TestSourceIsAway(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 12*mib)
+		holder, child := w.node("holder", true), w.node("child", true)
+		getAll(t, w, []*node{holder})
+		w.origin.down.Store(true)
+		secret := w.want()
+		secret.Header = map[string]string{"Authorization": "Bearer x"}
+		if _, _, err := child.get(t.Context(), secret); darter.KindOf(err) != darter.Unavailable {
+			t.Errorf("with credentials: got %v, want the source's silence", err)
+		}
+		if from := getAll(t, w, []*node{child}); from[darter.FromPeer] != int64(len(w.data)) {
+			t.Errorf("from %v, want everything from the neighbour", from)
+		}
+		holder.stop()
+		child.stop()
+	})
+}
+
 func TestSchedulerDies(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t, 64*mib)

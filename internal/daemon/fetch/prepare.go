@@ -26,9 +26,29 @@ func (d *download) prepare() error {
 	}
 	info, err := d.stat()
 	if err != nil {
-		return err
+		if info, err = d.withoutSource(err); err != nil {
+			return err
+		}
 	}
 	return d.create(info)
+}
+
+// withoutSource lets peers serve a content whose source does not answer: the scheduler knows its length. A
+// request with headers of its own gets the source's error, because who may have the content, and which, is the
+// source's word.
+func (d *download) withoutSource(cause error) (source.Info, error) {
+	s := d.e.cfg.Scheduler
+	if s == nil || refused(cause) || len(d.request().Header) > 0 {
+		return source.Info{}, cause
+	}
+	length, err := s.Length(d.ctx, d.id)
+	if err != nil {
+		return source.Info{}, cause
+	}
+	if f := d.e.cfg.Events.Fallback; f != nil {
+		f(d.id, NoSource)
+	}
+	return source.Info{Length: length, Ranges: true}, nil
 }
 
 // adopt takes what the store has.

@@ -146,7 +146,7 @@ func (s *Source) follow(ctx context.Context, q question, p place) (*answer, erro
 	}
 }
 
+// misled says that the source answers with redirects that lead nowhere: its answer, and final.
 func (q question) misled(err error) error {
-	return &darter.Error{Kind: darter.Invalid, Op: "fetch " + q.url, Err: err,
-		Hint: "the source is set up wrongly, or the URL needs a login; check it with another client"}
+	return &source.Error{URL: q.url, Status: http.StatusFound, Message: err.Error()}
 }
