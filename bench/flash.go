@@ -268,11 +268,13 @@ func (s *suite) curlCrowd(ctx context.Context, size int64) (err error) {
 		ends[i] = done.ended
 		return err
 	})
-	for i := range peers {
-		errs = append(errs, file.check(out(i)))
-	}
 	if err := errors.Join(errs...); err != nil {
 		return err
+	}
+	for i := range peers {
+		if err := file.check(out(i)); err != nil {
+			return err
+		}
 	}
 	crowdTimes(&r, c, began, ends)
 	return s.book.add(r)

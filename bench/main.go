@@ -124,7 +124,11 @@ func (s *suite) measure(ctx context.Context, chosen []scenario, dir, out string)
 	var failed error
 	for _, one := range chosen {
 		fmt.Printf("== %s: %s\n", one.id, one.title)
-		if err := s.one(ctx, one); err != nil {
+		err := s.one(ctx, one)
+		if err != nil && ctx.Err() != nil {
+			err = fmt.Errorf("ended from outside: %w", context.Cause(ctx)) // what was killed with it says nothing
+		}
+		if err != nil {
 			fmt.Printf("   FAILED: %v\n", err)
 			failed = errors.Join(failed, fmt.Errorf("%s: %w", one.id, err))
 		}

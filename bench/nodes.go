@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/darter-p2p/darter/test/e2e/rig"
 )
 
@@ -164,6 +166,7 @@ func (s *suite) get(ctx context.Context, n *node, url, out string) (finished, go
 
 // before notes the state of the machine, after waiting for it to be quiet.
 func (s *suite) before(ctx context.Context, id, variant string, run int, size int64) record {
+	unix.Sync() // what earlier runs wrote must not be written back during this one
 	busy := quiet(ctx)
 	return record{ID: id, Variant: variant, Run: run, Bytes: size, Load1: load1(), Busy: busy, Values: map[string]float64{}}
 }
