@@ -5,7 +5,7 @@ import "time"
 // tuner finds how many bodies to send at once. Few at a time is best while this host's uplink is the limit: pieces that go out
 // one after the other can be passed on by their receivers long before many at once would be through. More at
 // a time is right only while the receivers are the limit. So one more slot is tried now and then while requests
-// wait, and kept when everything together then moves at least a tenth faster.
+// wait, and kept when everything together then moves markedly faster.
 type tuner struct {
 	least, most int
 	slots       int
@@ -18,10 +18,11 @@ type tuner struct {
 }
 
 const (
-	lookEvery  = time.Second
-	worthwhile = 1.1 // a further slot must bring this much more
-	shortRest  = 10  // looks
-	longRest   = 120 // looks
+	lookEvery = time.Second
+	fairGain  = 0.5 // a further slot must bring half of what it would if each moved the same,
+	leastGain = 0.1 // and at least this share
+	shortRest = 10  // looks
+	longRest  = 120 // looks
 )
 
 func newTuner(least, most int) tuner {
@@ -55,7 +56,7 @@ func (t *tuner) revert() {
 
 func (t *tuner) look(rate float64) {
 	switch {
-	case t.trying && rate < t.before*worthwhile:
+	case t.trying && rate < t.before*(1+max(leastGain, fairGain/float64(t.slots-1))):
 		t.revert()
 		t.rest, t.next = t.next, min(2*t.next, longRest)
 	case t.trying:

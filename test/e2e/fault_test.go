@@ -45,7 +45,9 @@ func TestKilledSeedLosesNoDownload(t *testing.T) {
 	f := midTransfer(t, ctx, 10, eight())
 	f.page.AfterReadersLeft(t, ctx, f.Seed.Kill)
 	f.finish()
-	wantOneCopy(t, f.page, f.content, piece-1)
+	// The piece under way dies with the seed, and so does one that was complete but had not travelled on yet: on a
+	// busy machine that takes longer than half a piece from this origin.
+	wantOneCopy(t, f.page, f.content, 2*piece)
 }
 
 func TestTwoKilledDaemonsLoseNoOtherDownload(t *testing.T) {
@@ -156,6 +158,9 @@ func TestGracefulStopWithdrawsAndLosesNoDownload(t *testing.T) {
 // TestFrozenProcessesLoseNoDownload stops processes without ending them: connections stay open and
 // nothing moves, which is what a dead machine looks like.
 func TestFrozenProcessesLoseNoDownload(t *testing.T) {
+	if testing.Short() {
+		t.Skip("not in -short: it waits for the stall deadlines of every role")
+	}
 	ctx := deadline(t, 4*time.Minute)
 	for _, one := range []struct {
 		name string

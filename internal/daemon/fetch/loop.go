@@ -168,10 +168,16 @@ func (l *loop) wait(timer <-chan time.Time) error {
 	return nil
 }
 
+// asked is how long a download that a scheduler asked for waits to be in touch with it.
+const asked = 3 * time.Second
+
 // starving returns how long to wait for pieces before the source is asked unasked.
 func (l *loop) starving() time.Duration {
 	if l.talk != nil {
 		return l.d.e.cfg.Patience
+	}
+	if l.d.e.cfg.Scheduler != nil && l.d.want.NeedSource {
+		return asked // the scheduler that asked is alive, even if the connection to it is not yet
 	}
 	if l.d.e.cfg.Scheduler == nil || (len(l.links) == 0 && !l.opening) {
 		return 0

@@ -65,6 +65,9 @@ func (l *loop) silent(err error) {
 	l.opening = false
 	l.talk, l.advice = nil, nil
 	l.rejoinAt = now().Add(l.d.e.cfg.Rejoin)
+	if l.d.want.NeedSource {
+		l.rejoinAt = now().Add(l.d.e.cfg.Rejoin / 10)
+	}
 	if f := l.d.e.cfg.Events.Lost; f != nil {
 		f(l.d.id, l.peer, err)
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // streams finds how many parallel requests the source rewards: it starts with one, tries one more, and keeps it only
-// when the source then gives at least 15 % more. A source that is capped keeps one stream, and little is lost
+// when the source then gives half a stream's share more. A source that is capped keeps one stream, and little is lost
 // when the host that reads it dies.
 type streams struct {
 	allowed int       // streams now
@@ -15,10 +15,14 @@ type streams struct {
 	since   time.Time // of the last look
 	due     time.Time // of the next
 	before  float64   // bytes per second before the last change
+	last    float64   // bytes per second at the last look
 	trying  bool      // the last change was an increase
 }
 
-const gainWanted = 1.15 // a further stream must bring this much more
+const (
+	fairGain     = 0.5 // a further stream must bring half of what it would if each brought the same
+	steadyWithin = 1.1 // the rate counts as steady when it grew by less than a tenth
+)
 
 func (s *streams) look(cfg Config, now time.Time) {
 	if s.since.IsZero() {
@@ -30,11 +34,13 @@ func (s *streams) look(cfg Config, now time.Time) {
 	}
 	rate := float64(s.bytes) / now.Sub(s.since).Seconds()
 	wait := cfg.ProbeEvery
+	steady := rate <= s.last*steadyWithin
+	s.last = rate
 	switch {
-	case s.trying && rate < s.before*gainWanted:
+	case s.trying && rate < s.before*(1+fairGain/float64(s.allowed-1)):
 		s.allowed, s.trying = s.allowed-1, false
 		wait = 10 * cfg.ProbeEvery
-	case s.allowed < cfg.SourceStreams && rate > 0:
+	case s.allowed < cfg.SourceStreams && rate > 0 && steady: // while it grows by itself, a trial would prove nothing
 		s.before, s.trying = rate, true
 		s.allowed++
 	default:
