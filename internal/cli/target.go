@@ -1,15 +1,8 @@
 package cli
 
 import (
-	"crypto/md5"
-	"crypto/sha1"
-	"crypto/sha256"
-	"crypto/sha512"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"net/url"
@@ -24,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/store"
 )
 
 // stdout is the target name that means the standard output.
@@ -174,34 +168,9 @@ func exists(target string, err error) error {
 	return fileError("write "+target, err, "give --overwrite to replace it, or another name with -o")
 }
 
-// newHash returns the hash of a digest's algorithm.
-func newHash(d darter.Digest) (hash.Hash, error) {
-	switch d.Algorithm() {
-	case "sha256":
-		return sha256.New(), nil
-	case "sha512":
-		return sha512.New(), nil
-	case "sha1":
-		return sha1.New(), nil
-	case "md5":
-		return md5.New(), nil
-	case "crc32":
-		return crc32.NewIEEE(), nil
-	}
-	return nil, Usage(fmt.Errorf("digest algorithm %q cannot be checked", d.Algorithm()))
-}
-
-// sum renders what a hash saw as a digest of the same algorithm as d.
-func sum(d darter.Digest, h hash.Hash) darter.Digest {
-	if c, ok := h.(hash.Hash32); ok {
-		return darter.Digest(fmt.Sprintf("crc32:%d", c.Sum32()))
-	}
-	return darter.Digest(d.Algorithm() + ":" + hex.EncodeToString(h.Sum(nil)))
-}
-
 // fileMatches reports whether the content of a file has the digest.
 func fileMatches(name string, d darter.Digest) (bool, error) {
-	h, err := newHash(d)
+	h, err := store.NewHash(d.Algorithm())
 	if err != nil {
 		return false, err
 	}
@@ -213,7 +182,7 @@ func fileMatches(name string, d darter.Digest) (bool, error) {
 	if _, err := io.Copy(h, f); err != nil {
 		return false, fileError("read "+name, err, "give another name with -o")
 	}
-	return sum(d, h) == d, nil
+	return store.Digest(d.Algorithm(), h) == d, nil
 }
 
 func mismatch(what string, want, got darter.Digest) error {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/internal/source"
+	"github.com/darter-p2p/darter/internal/store"
 	"github.com/darter-p2p/darter/internal/throttle"
 )
 
@@ -240,7 +241,7 @@ func (t *transfer) receive(ctx context.Context, g Getter, out io.Writer) (*seque
 	var h hash.Hash
 	if t.digest != "" {
 		var err error
-		if h, err = newHash(t.digest); err != nil {
+		if h, err = store.NewHash(t.digest.Algorithm()); err != nil {
 			return nil, err
 		}
 	}
@@ -280,7 +281,7 @@ func (t *transfer) receive(ctx context.Context, g Getter, out io.Writer) (*seque
 	}
 	t.settle(seq.span.Length)
 	if h != nil {
-		if got := sum(t.digest, h); got != t.digest {
+		if got := store.Digest(t.digest.Algorithm(), h); got != t.digest {
 			return nil, mismatch(t.want.URL, t.digest, got)
 		}
 	}

@@ -78,7 +78,7 @@ func (d *download) begin() {
 		seed = (seed ^ uint64(c)) * 1099511628211
 	}
 	d.picker = pick.New(d.w.cfg.Pick, d.w.cfg.Layout, seed)
-	d.picker.Unwant(d.w.wanted)
+	d.picker.Want(d.w.wanted)
 	d.picker.Have(d.h.held)
 	d.lively = d.w.clock.now
 	d.step()
@@ -110,7 +110,6 @@ func (d *download) step() {
 			d.picker.Progress(k.ID, int64(k.f.done), d.w.time())
 		}
 	}
-	d.relieve()
 	dec := d.picker.Next(d.w.time())
 	for _, c := range dec.Cancel {
 		d.cancel(c)
@@ -118,6 +117,7 @@ func (d *download) step() {
 	for _, a := range dec.Start {
 		d.start(a)
 	}
+	d.relieve() // as the loop does: after Next, which knows whether anything can be asked
 	d.pause(dec.Wake)
 }
 

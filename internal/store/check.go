@@ -44,20 +44,26 @@ func Check(m Meta) error {
 
 // Sum reads r to its end and returns its digest in the algorithm of d.
 func Sum(d darter.Digest, r io.Reader) (darter.Digest, error) {
-	h, err := newHash(d.Algorithm())
+	h, err := NewHash(d.Algorithm())
 	if err != nil {
 		return "", err
 	}
 	if _, err := io.Copy(h, r); err != nil {
 		return "", err
 	}
-	if c, ok := h.(hash.Hash32); ok {
-		return darter.Digest(darter.CRCText(c.Sum32())), nil
-	}
-	return darter.Digest(d.Algorithm() + ":" + hex.EncodeToString(h.Sum(nil))), nil
+	return Digest(d.Algorithm(), h), nil
 }
 
-func newHash(algorithm string) (hash.Hash, error) {
+// Digest renders what a hash from NewHash saw.
+func Digest(algorithm string, h hash.Hash) darter.Digest {
+	if c, ok := h.(hash.Hash32); ok {
+		return darter.Digest(darter.CRCText(c.Sum32()))
+	}
+	return darter.Digest(algorithm + ":" + hex.EncodeToString(h.Sum(nil)))
+}
+
+// NewHash returns the hash of a digest's algorithm; darter.Invalid when there is none.
+func NewHash(algorithm string) (hash.Hash, error) {
 	switch algorithm {
 	case "sha256":
 		return sha256.New(), nil

@@ -14,7 +14,6 @@ type need struct{ program, pkg, by string }
 var needs = []need{
 	{"gcc", "gcc libc6-dev", "make test, make race (the race detector)"},
 	{"curl", "curl", "make bench"},
-	{"aria2c", "aria2", "make bench"},
 	{"nginx", "nginx-light", "make bench"},
 	{"ip", "iproute2", "make bench"},
 }

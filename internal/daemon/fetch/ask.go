@@ -71,7 +71,7 @@ func (d *download) fromParent(ctx context.Context, k *asking, from netip.AddrPor
 	}
 	defer w.Abort()
 	begun := now()
-	in := &intake{PieceWriter: w, pace: func(n int) error { return d.paceCtx(ctx, n, false) }}
+	in := &intake{PieceWriter: w, pace: func(n int) error { return d.pace(ctx, n, false) }}
 	p, err := d.e.cfg.Neighbours.Fetch(ctx, d.id, n, from, span, in, k.received.Store)
 	if in.failed != nil {
 		return darter.Piece{}, storeError{in.failed}
@@ -112,7 +112,8 @@ func (in *intake) Write(p []byte) (int, error) {
 	return n, err
 }
 
-func (d *download) paceCtx(ctx context.Context, n int, source bool) error {
+// pace waits until n more bytes may pass.
+func (d *download) pace(ctx context.Context, n int, source bool) error {
 	if p := d.e.cfg.Download; p != nil {
 		if err := p.WaitN(ctx, n); err != nil {
 			return err
@@ -123,8 +124,6 @@ func (d *download) paceCtx(ctx context.Context, n int, source bool) error {
 	}
 	return nil
 }
-
-func (d *download) pace(n int, source bool) error { return d.paceCtx(d.ctx, n, source) }
 
 func (l *loop) parentEnded(k *asking, p darter.Piece, err error) {
 	delete(l.asks, k.ask.ID)
@@ -230,7 +229,7 @@ func (d *download) pieceFromSource(ctx context.Context, k *asking, n uint32, bod
 	for left := d.task.Meta().Layout.Span(n).Length; left > 0; {
 		got, err := body.Read((*buf)[:min(int64(len(*buf)), left)])
 		if got > 0 {
-			if perr := d.paceCtx(ctx, got, true); perr != nil {
+			if perr := d.pace(ctx, got, true); perr != nil {
 				return darter.Piece{}, perr
 			}
 			if _, werr := w.Write((*buf)[:got]); werr != nil {

@@ -21,7 +21,6 @@ type loop struct {
 	talk       Conversation // nil while there is none
 	advice     <-chan darter.Advice
 	toldStart  bool
-	toldSource bool
 	lastSource bool      // the last piece came from the source
 	rejoinAt   time.Time // when to open a conversation again; zero while one is open or wanted by nobody
 	opening    bool
@@ -77,7 +76,7 @@ func (l *loop) run() error {
 // look checks what ends a download without success.
 func (l *loop) look() error {
 	set, empty := l.d.wanted()
-	l.picker.Unwant(set)
+	l.picker.Want(set)
 	switch {
 	case l.fatal != nil:
 		return l.fatal

@@ -54,7 +54,7 @@ func (d *download) drain(info source.Info, f io.Writer) error {
 	for {
 		n, err := body.Read(*buf)
 		if n > 0 {
-			if perr := d.pace(n, true); perr != nil {
+			if perr := d.pace(d.ctx, n, true); perr != nil {
 				return perr
 			}
 			if _, werr := f.Write((*buf)[:n]); werr != nil {

@@ -51,7 +51,7 @@ func (l *loop) converse(t time.Time) {
 func (l *loop) opened(c Conversation) {
 	l.opening = false
 	l.talk, l.advice = c, c.Advice()
-	l.toldStart, l.toldSource = false, false
+	l.toldStart = false
 	l.lively = now()
 	if l.alone && !l.verified { // somebody coordinates again
 		l.alone = false
@@ -112,7 +112,6 @@ func (l *loop) goToSource(a darter.Advice) {
 		return
 	}
 	l.talk.Report(darter.Report{Kind: darter.SourceStarted})
-	l.toldSource = true
 	if a.AllPieces {
 		l.picker.Grant(l.picker.Missing())
 		return

@@ -88,11 +88,8 @@ func New(cfg Config, layout darter.Layout, seed uint64) *Picker {
 	return p
 }
 
-// Want adds pieces to fetch.
-func (p *Picker) Want(set darter.PieceSet) { p.wanted.Union(set) }
-
-// Unwant replaces the set of pieces to fetch; asks in flight go on.
-func (p *Picker) Unwant(set darter.PieceSet) { p.wanted = set.Clone() }
+// Want says which pieces to fetch, instead of what was said before; asks in flight go on.
+func (p *Picker) Want(set darter.PieceSet) { p.wanted = set.Clone() }
 
 // Have records pieces that are here.
 func (p *Picker) Have(set darter.PieceSet) { p.held.Union(set) }

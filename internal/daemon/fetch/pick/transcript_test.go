@@ -105,7 +105,7 @@ func (s *script) do(line string) {
 		s.p = New(s.config(f[2:]), darter.Layout{Length: int64(n) * 4 << 20, PieceLength: 4 << 20}, 1)
 		s.p.Want(s.p.layout.Covering(nil))
 	case "want":
-		s.p.Unwant(s.set(arg(1)))
+		s.p.Want(s.set(arg(1)))
 	case "have":
 		s.p.Have(s.set(arg(1)))
 	case "join", "seed":
