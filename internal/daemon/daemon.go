@@ -163,7 +163,7 @@ func (d *Daemon) buildUpwards() (err error) {
 	}
 	mc := announce.DefaultMembershipConfig()
 	mc.Static, mc.Health, mc.Events = d.cfg.Schedulers, d.schedulers.Health, d.cfg.Events.Membership
-	mc.File = filepath.Join(d.cfg.DataDir, "schedulers.json")
+	mc.File = filepath.Join(d.cfg.DataDir, "schedulers")
 	mc.Events.Changed = d.regrouped
 	mc.Events.FromFile = d.remembered
 	if d.cfg.Manager != "" {

@@ -247,8 +247,12 @@ func (d *Daemon) askFailed(task darter.TaskID, peer darter.PeerID, why fetch.Fai
 
 func (d *Daemon) fellBack(task darter.TaskID, why fetch.FallbackReason) {
 	d.fallbacks.WithLabelValues(string(why)).Inc()
-	d.spans.note(task, "fallback to the source: "+string(why))
-	d.log.Info("goes to the source without the scheduler's word", "task", task, "reason", string(why))
+	d.spans.note(task, "fallback: "+string(why))
+	what := "goes to the source without the scheduler's word"
+	if why == fetch.NoSource {
+		what = "the source does not answer, peers serve"
+	}
+	d.log.Info(what, "task", task, "reason", string(why))
 }
 
 func (d *Daemon) sourceAsked(raw string, took time.Duration, err error) {

@@ -16,6 +16,7 @@ import (
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/internal/source"
 	"github.com/darter-p2p/darter/internal/store"
+	"github.com/darter-p2p/darter/internal/store/mem"
 )
 
 const mib = 1 << 20
@@ -183,6 +184,9 @@ func TestBadParentsCostNothingButTime(t *testing.T) {
 				getAll(t, w, []*node{child})
 				if name == "wrong bytes" && !slices.Contains(child.fails, BadBytes) {
 					t.Errorf("failures noted: %v, want one of %s", child.fails, BadBytes)
+				}
+				if told := w.sched.heard(child, darter.PieceFailed); told != (name == "wrong bytes") {
+					t.Errorf("the scheduler was told of a failed piece: %v", told)
 				}
 				for _, n := range []*node{good, evil, child} {
 					n.stop()
@@ -355,6 +359,57 @@ func TestSourceNotAllowed(t *testing.T) {
 		}
 		if w.origin.sent.Load() != 0 {
 			t.Error("the source was asked")
+		}
+		n.stop()
+	})
+}
+
+// A seed that is asked right after its scheduler came back may not be connected yet: the scheduler is alive, so its word
+// is awaited.
+func TestAskedSeedWaitsForItsScheduler(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 12*mib)
+		n := w.node("seed", true)
+		w.sched.crash()
+		want := w.want()
+		want.NeedSource = true
+		s, err := n.engine.Start(t.Context(), want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		time.Sleep(500 * time.Millisecond)
+		if sent := w.origin.sent.Load(); sent != 0 {
+			t.Errorf("the origin sent %d bytes before the scheduler spoke", sent)
+		}
+		w.sched.mu.Lock()
+		w.sched.down = false
+		w.sched.mu.Unlock()
+		if err := s.Wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		n.mu.Lock()
+		falls := slices.Clone(n.falls)
+		n.mu.Unlock()
+		if len(falls) != 0 {
+			t.Errorf("fallbacks: %v, want none", falls)
+		}
+		n.stop()
+	})
+}
+
+// A download that does not fit must not keep the disk full.
+func TestFullStoreLetsGoOfWhatDoesNotFit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 24*mib)
+		var st store.Store
+		n := w.node("a", false, func(c *Config) { st = mem.New(mem.Config{Limit: 10 * mib}); c.Store = st })
+		if _, _, err := n.get(t.Context(), w.want()); darter.KindOf(err) != darter.NoSpace {
+			t.Errorf("got %v, want no space", err)
+		}
+		synctest.Wait()
+		if left := st.List(); len(left) != 0 {
+			t.Errorf("%d tasks are left, want none", len(left))
 		}
 		n.stop()
 	})

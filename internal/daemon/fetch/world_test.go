@@ -11,6 +11,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -441,6 +442,20 @@ func (s *scheduler) drop(n *node) {
 		}
 		s.assign(id)
 	}
+}
+
+// heard reports whether a node said something of this kind.
+func (s *scheduler) heard(n *node, kind darter.ReportKind) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, list := range s.talks {
+		for _, k := range list {
+			if k.node == n && slices.Contains(k.said, kind) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // crash forgets everything and refuses everyone until down is false again.
