@@ -185,8 +185,8 @@ func TestBadParentsCostNothingButTime(t *testing.T) {
 				if name == "wrong bytes" && !slices.Contains(child.fails, BadBytes) {
 					t.Errorf("failures noted: %v, want one of %s", child.fails, BadBytes)
 				}
-				if told := w.sched.heard(child, darter.PieceFailed); told != (name == "wrong bytes") {
-					t.Errorf("the scheduler was told of a failed piece: %v", told)
+				if told := w.sched.heard(child, darter.PieceFailed); name == "wrong bytes" && !told {
+					t.Error("the scheduler was not told who sends wrong bytes")
 				}
 				for _, n := range []*node{good, evil, child} {
 					n.stop()
@@ -194,6 +194,27 @@ func TestBadParentsCostNothingButTime(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A parent that turns a request away is asked again, and the scheduler, which would block it, does not hear of it.
+func TestBusyParentIsNotReported(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 4*mib)
+		holder, child := w.node("holder", true), w.node("child", true)
+		getAll(t, w, []*node{holder})
+		holder.busy.Store(2)
+		if from := getAll(t, w, []*node{child}); from[darter.FromPeer] != int64(len(w.data)) {
+			t.Errorf("from %v, want everything from the parent", from)
+		}
+		if holder.busy.Load() >= 0 {
+			t.Error("the parent turned nobody away: this test shows nothing")
+		}
+		if w.sched.heard(child, darter.PieceFailed) {
+			t.Error("the scheduler was told that a busy parent failed")
+		}
+		holder.stop()
+		child.stop()
+	})
 }
 
 // A parent whose bytes are wrong but agree with their CRC is caught by the digest, and the

@@ -47,6 +47,7 @@ type node struct {
 	lie    atomic.Bool // serves wrong bytes with a matching CRC
 	bad    atomic.Bool // serves wrong bytes with the right CRC
 	mute   atomic.Bool // accepts requests and never answers
+	busy   atomic.Int32 // how many requests are still turned away
 	addr   netip.AddrPort
 
 	mu    sync.Mutex
@@ -296,6 +297,9 @@ func (x neighbours) Fetch(ctx context.Context, id darter.TaskID, m uint32, from 
 	time.Sleep(time.Millisecond)
 	if n == nil || n.dead.Load() {
 		return darter.Piece{}, errGone
+	}
+	if n.busy.Add(-1) >= 0 {
+		return darter.Piece{}, &darter.Error{Kind: darter.Unavailable, Op: "ask parent", Err: errors.New("busy")}
 	}
 	if n.mute.Load() {
 		<-ctx.Done()
