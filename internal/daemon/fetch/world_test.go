@@ -44,9 +44,9 @@ type node struct {
 	cancel context.CancelFunc
 	ended  chan struct{}
 	dead   atomic.Bool
-	lie    atomic.Bool // serves wrong bytes with a matching CRC
-	bad    atomic.Bool // serves wrong bytes with the right CRC
-	mute   atomic.Bool // accepts requests and never answers
+	lie    atomic.Bool  // serves wrong bytes with a matching CRC
+	bad    atomic.Bool  // serves wrong bytes with the right CRC
+	mute   atomic.Bool  // accepts requests and never answers
 	busy   atomic.Int32 // how many requests are still turned away
 	addr   netip.AddrPort
 
