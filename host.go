@@ -16,6 +16,9 @@ type PeerID string
 // (a plain Dragonfly daemon).
 type Epoch uint64
 
+// StorageID names a content store: a host that comes back with the same one may still hold what it held. 0 means not carried.
+type StorageID uint64
+
 // HostKind tells an ordinary host from one that fetches from the source on behalf of others.
 type HostKind uint8
 
@@ -60,6 +63,8 @@ type Host struct {
 	Interval     time.Duration // time between two announces; 0 when not told
 	Epoch        Epoch         // 0 for a plain Dragonfly daemon
 	Native       bool          // one of our own daemons: understands what Dragonfly has no words for
+	Storage      StorageID     // 0 when not told
+	Keeps        time.Duration // how long it keeps content that nobody reads; 0 when not told
 }
 
 // Network is a host's link, in bits per second.

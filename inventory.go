@@ -8,6 +8,14 @@ import (
 	"strings"
 )
 
+// Location says that a host holds a task: all of it, or some of its pieces.
+type Location struct {
+	Task     TaskID
+	Layout   Layout // tells two versions of a content apart, where their lengths differ
+	Complete bool
+	Pieces   PieceSet // what is there of it; empty when it is complete
+}
+
 // PieceSet is a set of piece numbers: which pieces someone holds, wants or was asked for.
 // The zero value is the empty set. Copying the struct shares the bits: use Clone.
 type PieceSet struct{ words []uint64 }
