@@ -1,6 +1,9 @@
 package darter
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // Verdict is what liveness says of a host. Only package liveness gives one; all others react to it.
 type Verdict uint8
@@ -27,3 +30,16 @@ func (v Verdict) String() string {
 
 // Hidden reports whether a host of this verdict is to be kept from children although it may come back.
 func (v Verdict) Hidden() bool { return v == Offline || v == Draining || v == Forgotten || v == Left }
+
+// HostEvent is one line of a host's timeline: a verdict that changed, or something that was noted.
+type HostEvent struct {
+	Seq      uint64 // grows by one with each event of one run of the scheduler
+	At       time.Time
+	Host     HostID
+	Epoch    Epoch
+	From, To Verdict       // equal when the verdict did not change
+	Reason   string        // one line for people
+	Evidence string        // what led to it, a short word
+	Quiet    time.Duration // since the last evidence for the host
+	Policy   uint64        // number of the policy that decided
+}
