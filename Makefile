@@ -62,8 +62,8 @@ lint: ## golangci-lint, pinned in tools/lint (the first build takes two minutes)
 golden: ## rewrite what tests compare with; read the difference before you commit
 	$(CHORES) golden
 
-gen: ## write generated files again (go generate)
-	$(GO) generate ./...
+gen: ## write api/gen again from api/proto; the generators are pinned in tools/gen
+	$(GO) -C tools/gen run . -root ../..
 
 deps: ## install the programs that tests and benchmarks start (apt; starts no service)
 	.ci/deps

@@ -35,6 +35,7 @@ var layout = map[string]layer{
 	"internal/invariant":         shelf,
 	"internal/identity":          shelf,
 	"internal/ring":              shelf,
+	"internal/inventory":         shelf,
 	"internal/store":             mechanism,
 	"internal/vortex":            mechanism,
 	"internal/source":            mechanism,
