@@ -17,6 +17,7 @@ import (
 // Settings is what the commands take from the configuration.
 type Settings struct {
 	Socket    string   // the daemon's unix socket
+	Operator  string   // the scheduler's unix socket, for orders
 	Scheduler []string // host:port; asked for hosts and tasks, the first that answers
 	DataDir   string
 }
@@ -35,13 +36,15 @@ type App struct {
 	OpenDaemon func(ctx context.Context, socket string) (Daemon, error)
 	// OpenCluster reaches a scheduler. Required.
 	OpenCluster func(ctx context.Context, address string) (Cluster, error)
+	// OpenOperator reaches the scheduler behind its own socket; darter.Unavailable when none listens there. Required.
+	OpenOperator func(ctx context.Context, socket string) (Operator, error)
 	// Standalone starts an engine inside this process; nil means there is none.
 	Standalone func(ctx context.Context, o StandaloneOptions) (Getter, error)
 }
 
-// Commands returns get, status, host, task and version.
+// Commands returns get, status, host, zone, task and version.
 func (a *App) Commands() []*cobra.Command {
-	return []*cobra.Command{a.getCommand(), a.statusCommand(), a.hostCommand(), a.taskCommand(), a.versionCommand()}
+	return []*cobra.Command{a.getCommand(), a.statusCommand(), a.hostCommand(), a.zoneCommand(), a.taskCommand(), a.versionCommand()}
 }
 
 func (a *App) getenv(name string) string {

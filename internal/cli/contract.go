@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/darter-p2p/darter"
@@ -82,8 +83,33 @@ type ClusterTask struct {
 type Cluster interface {
 	Hosts(ctx context.Context) ([]darter.Host, error)
 	Task(ctx context.Context, id darter.TaskID) (ClusterTask, error)
+	Roster
 	Close() error
 }
+
+// Roster is what a scheduler of ours tells of its hosts. One of Dragonfly's answers ErrPlainScheduler.
+type Roster interface {
+	HostTable(ctx context.Context) ([]darter.HostStatus, error)
+	// HostStatus also knows hosts of which only a tombstone is left; darter.NotFound else.
+	HostStatus(ctx context.Context, id darter.HostID) (darter.HostStatus, error)
+	// HostEvents calls each for every event after the number, oldest first; an empty id means all hosts. With follow it
+	// goes on until ctx ends or each fails.
+	HostEvents(ctx context.Context, id darter.HostID, after uint64, follow bool, each func(darter.HostEvent) error) error
+	// Zones also returns the scheduler's own health: 1 is well, 8 is the worst.
+	Zones(ctx context.Context) ([]darter.ZoneStatus, float64, error)
+	Policy(ctx context.Context) (darter.PolicyStatus, error)
+}
+
+// Operator is a scheduler behind its own socket, which takes orders about hosts.
+type Operator interface {
+	DrainHost(ctx context.Context, id darter.HostID, undo bool, why string) (darter.HostStatus, error)
+	ForgetHost(ctx context.Context, id darter.HostID, force bool, why string) (darter.HostStatus, error)
+	ReleaseZone(ctx context.Context, zone string, confirm bool, lift time.Duration, why string) (darter.ZoneStatus, error)
+	Close() error
+}
+
+// ErrPlainScheduler tells that a scheduler has no words for what was asked.
+var ErrPlainScheduler = errors.New("this scheduler is not one of ours and does not tell")
 
 // StandaloneOptions is what an engine inside this process needs to know.
 type StandaloneOptions struct {

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/darter-p2p/darter"
+	darterv1 "github.com/darter-p2p/darter/api/gen/darter/v1"
 	"github.com/darter-p2p/darter/api/wire"
 	"github.com/darter-p2p/darter/internal/cli"
 )
@@ -16,6 +17,7 @@ import (
 type Scheduler struct {
 	conn   *grpc.ClientConn
 	client schedulerv2.SchedulerClient
+	roster darterv1.RosterClient
 }
 
 // OpenScheduler prepares to ask the scheduler at host:port. The first question connects.
@@ -25,7 +27,7 @@ func OpenScheduler(_ context.Context, address string) (*Scheduler, error) {
 	if err != nil {
 		return nil, &darter.Error{Kind: darter.Invalid, Op: "reach the scheduler at " + address, Err: err, Hint: "write it as HOST:PORT"}
 	}
-	return &Scheduler{conn: conn, client: schedulerv2.NewSchedulerClient(conn)}, nil
+	return &Scheduler{conn: conn, client: schedulerv2.NewSchedulerClient(conn), roster: darterv1.NewRosterClient(conn)}, nil
 }
 
 // Close ends the connection.
