@@ -5,6 +5,8 @@
 //	commonv2.Piece    ◀──▶ darter.Piece         ToPiece, FromPiece
 //	commonv2.Peer     ◀──▶ darter.Parent        ToParent, Candidate
 //	gRPC status       ◀──▶ darter.Error         FromStatus, Status   (HTTPStatus for REST)
+//	darterv1.Renewal  ◀──▶ darter.Renewal       ToRenewal, FromRenewal   (Grant likewise)
+//	darterv1.Answer   ◀──▶ inventory.Answer     ToAnswer, FromAnswer     (Questions likewise)
 //	description text  ◀──▶ darter.PieceSet      ParseSourceDescription, SourceDescription
 //
 // It promises that no message, however malformed, makes it panic or allocate by the sender's claim,
