@@ -57,6 +57,7 @@ type Candidate struct {
 	Useful   float64 // share of the child's missing pieces that it holds, 0..1
 	Spare    bool    // a seed, and others hold pieces too
 	Failures int     // recent failures that children reported
+	Late     bool    // quiet for longer than it promised: counts like one failure
 	Tie      uint64  // decides between equal scores, lower first; different per child and candidate
 }
 
@@ -92,7 +93,11 @@ func Score(child Zone, c Candidate) float64 {
 		spare = 0
 	}
 	sum := weightAffinity*Affinity(child, c.Zone) + weightIdle*idle + weightUseful*min(max(c.Useful, 0), 1) + weightSpare*spare
-	return sum / float64(1+max(c.Failures, 0))
+	doubts := max(c.Failures, 0)
+	if c.Late {
+		doubts++
+	}
+	return sum / float64(1+doubts)
 }
 
 // Order returns the indices of candidates, best first.

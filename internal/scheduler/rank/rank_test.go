@@ -37,6 +37,8 @@ func TestOrder(t *testing.T) {
 		"useful before empty":           {[]rank.Candidate{{}, {Useful: 0.5}}, []int{1, 0}},
 		"seeds are spared":              {[]rank.Candidate{{Spare: true}, {}}, []int{1, 0}},
 		"a failure outweighs nearness":  {[]rank.Candidate{{Zone: near, Failures: 2}, {Zone: far}}, []int{1, 0}},
+		"late behind its like":          {[]rank.Candidate{{Late: true}, {}}, []int{1, 0}},
+		"late before failing":           {[]rank.Candidate{{Failures: 2}, {Late: true}}, []int{1, 0}},
 		"tie decides":                   {[]rank.Candidate{{Tie: 7}, {Tie: 3}, {Tie: 5}}, []int{1, 2, 0}},
 		"a loaded seed before nobody":   {[]rank.Candidate{{Spare: true, Children: 1000}}, []int{0}},
 		"near and loaded before remote": {[]rank.Candidate{{Zone: near, Children: 10}, {Zone: far}}, []int{0, 1}},
