@@ -30,6 +30,8 @@ type record struct {
 	blocked  map[darter.PeerID]bool
 	assigned darter.PieceSet
 	moved    time.Duration // last sign of work at the source
+	hidden   bool          // its host counts as dead
+	suspect  bool          // its host may be dead
 }
 
 func newCheck(w *World) *check {
@@ -60,6 +62,15 @@ func (c *check) event(ev swarm.Event) {
 		c.peers[e.Peer] = r
 		c.roll = append(c.roll, r)
 		c.covered(e.Held)
+	case swarm.HostVerdict:
+		for _, r := range c.roll {
+			if r.host == e.Host {
+				r.hidden, r.suspect = e.Verdict.Hidden(), e.Verdict == darter.Suspect
+			}
+			if r.hidden {
+				r.assigned = darter.PieceSet{}
+			}
+		}
 	case swarm.PieceDone:
 		c.covered(darter.Pieces(e.Piece))
 		if r := c.peers[e.Peer]; r != nil && e.Traffic == darter.FromSource {
@@ -142,6 +153,8 @@ func (c *check) offered(to darter.PeerID, n swarm.Neighbour) {
 		c.fail("offer to %s, which is not there", to)
 	case q == nil || q.gone:
 		c.fail("%s was offered %s, which is gone", to, n.Peer)
+	case q.hidden:
+		c.fail("%s was offered %s, whose host counts as dead", to, n.Peer)
 	case p.host == q.host:
 		c.fail("%s was offered %s of its own host", to, n.Peer)
 	case p.blocked[n.Peer]:
@@ -156,7 +169,8 @@ func (c *check) assigned(e swarm.GoToSource) {
 		return
 	}
 	for _, r := range c.roll {
-		stalled := c.w.clock.now-r.moved > c.w.cfg.Swarm.SourceStall // the swarm passes its pieces on
+		idle := c.w.clock.now - r.moved // after a while the swarm passes its pieces on
+		stalled := idle > c.w.cfg.Swarm.SourceStall || (r.suspect && idle >= c.w.cfg.Swarm.SuspectStall)
 		if r == p || r.gone || r.done || !r.open || stalled {
 			continue
 		}

@@ -45,10 +45,40 @@ func (s *scheduler) start() error {
 func (s *scheduler) tick(run int) {
 	s.w.clock.after(time.Second, func() {
 		if s.up && s.run == run {
+			s.judge()
 			s.step(swarm.Tick{})
 			s.tick(run)
 		}
 	})
+}
+
+// judge says what a plain judge of liveness would: what counts is for how many announce intervals a host was
+// silent. Suspicion comes late enough that a host which is merely lost from sight for a moment is one, too.
+func (s *scheduler) judge() {
+	for _, v := range s.core.Hosts() {
+		quiet := s.w.time().Sub(v.Evidence)
+		verdict := darter.Alive
+		switch {
+		case quiet > 4*announceEvery:
+			verdict = darter.Forgotten
+		case quiet > 2*announceEvery:
+			verdict = darter.Offline
+		case quiet > announceEvery*3/2:
+			verdict = darter.Suspect
+		case quiet > announceEvery*5/4:
+			verdict = darter.Late
+		}
+		if verdict != v.Verdict {
+			s.step(swarm.HostVerdict{Host: v.Host.ID, Epoch: v.Host.Epoch, Verdict: verdict})
+		}
+	}
+}
+
+// heard lifts a suspicion at once.
+func (s *scheduler) heard(id darter.HostID) {
+	if v, known := s.core.Host(id); known && v.Verdict != darter.Alive {
+		s.step(swarm.HostVerdict{Host: id, Epoch: v.Host.Epoch, Verdict: darter.Alive})
+	}
 }
 
 func (s *scheduler) crash() {
@@ -72,6 +102,7 @@ func (s *scheduler) announced(facts darter.Host) {
 		s.facts = append(s.facts, facts)
 	}
 	s.step(swarm.HostAnnounced{Host: facts})
+	s.heard(facts.ID)
 }
 
 // step feeds the core and carries out what it says.
@@ -123,6 +154,9 @@ func (s *scheduler) tell(peer darter.PeerID, a darter.Advice) {
 func (s *scheduler) hear(run int, ev swarm.Event) {
 	s.w.messages++
 	if s.up && s.run == run {
+		if r, is := ev.(swarm.Registered); is {
+			s.heard(r.Host)
+		}
 		s.step(ev)
 	}
 }

@@ -24,6 +24,7 @@ type hub struct {
 		swarm   *swarm.Swarm
 		streams map[darter.PeerID]*conversation
 		wake    time.Time
+		looked  time.Time             // when silent hosts were last looked for
 		busy    map[seedTask]struct{} // triggers under way: one at a time per seed and task
 	}
 }
@@ -130,7 +131,8 @@ func (h *hub) tick() {
 	if !h.mu.wake.After(time.Now()) {
 		h.mu.wake = time.Time{}
 	}
-	news := h.stepLocked(swarm.Tick{})
+	news := h.silentLocked()
+	news = append(news, h.stepLocked(swarm.Tick{})...)
 	h.mu.Unlock()
 	h.report(news)
 }

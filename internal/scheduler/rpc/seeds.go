@@ -143,10 +143,7 @@ func (s *seeds) checkAll(ctx context.Context) {
 	group.SetLimit(checksAtOnce)
 	known := map[netip.AddrPort]bool{}
 	ids := map[darter.HostID]bool{}
-	for _, h := range view(s.hub, (*swarm.Swarm).Hosts) {
-		if h.Host.Kind != darter.Seed {
-			continue
-		}
+	for _, h := range view(s.hub, (*swarm.Swarm).Seeds) {
 		known[h.Host.Endpoint()], ids[h.Host.ID] = true, true
 		group.Go(func() error {
 			s.check(ctx, h.Host)

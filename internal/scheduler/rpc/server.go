@@ -95,7 +95,7 @@ func (s *Server) DeleteHost(ctx context.Context, m *schedulerv2.DeleteHostReques
 		return nil, invalid("delete host", err)
 	}
 	md, _ := metadata.FromIncomingContext(ctx)
-	s.hub.step(swarm.HostLeft{Host: darter.HostID(m.GetHostId()), Epoch: epochOf(md)})
+	s.hub.step(swarm.HostVerdict{Host: darter.HostID(m.GetHostId()), Epoch: epochOf(md), Verdict: darter.Left})
 	return &emptypb.Empty{}, nil
 }
 

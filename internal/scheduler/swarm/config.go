@@ -41,12 +41,34 @@ type Config struct {
 	// LegacyResponses is the number of responses such a client takes before it gives up; default 5.
 	LegacyResponses int
 
-	// PeerTTL is how long a finished peer counts as holder after its last sign; default 24h.
+	// Linger is how long a finished peer that nobody fetches from is kept whole; then only its location is; default 10m.
+	Linger time.Duration
+	// PeerTTL is how long a host counts as holder after its last word about a task, when it did not say how long it
+	// keeps content; default 24h.
 	PeerTTL time.Duration
+	// Unverified is how long what a host held before it restarted is remembered without a word of it; default 10m.
+	Unverified time.Duration
 	// TaskIdle is how long a task without peers is remembered; default 60s.
 	TaskIdle time.Duration
-	// DefaultInterval stands for the announce interval of hosts that do not tell; default 300s.
-	DefaultInterval time.Duration
+
+	// SuspectStall is how long a source-goer on a suspect host may bring nothing before its pieces pass to another; default 5s.
+	SuspectStall time.Duration
+
+	// StepItems bounds how many peers, links and locations one step looks at on account of a verdict, or neighbours of one
+	// that changed; the rest follows in the next steps; default 256.
+	StepItems int
+	// PageItems is how many items of one inventory page are taken; default 2048.
+	PageItems int
+	// InventoryRate is how many items of inventories are taken in a second, all hosts together; default 50,000.
+	InventoryRate int
+	// AuditEvery is how often the auditor begins a pass over all records, AuditItems how many it looks at in one tick
+	// at most; defaults 10m, 2048.
+	AuditEvery time.Duration
+	AuditItems int
+	// MaxPeers and MaxLocations bound the memory: beyond the first, finished peers shrink to locations at once, and then
+	// registrations are refused; beyond the second, the locations go that were confirmed least recently.
+	// Defaults 2,000,000 and 10,000,000.
+	MaxPeers, MaxLocations int
 }
 
 // DefaultConfig returns the defaults.
@@ -56,7 +78,9 @@ func DefaultConfig() Config {
 		SourceAttempts: 3, SourceStall: 3 * time.Minute, Relearn: 2 * time.Second, VerdictTTL: 5 * time.Second,
 		MinLinks: 12, Links: 12, MaxLinks: 20, RemoteLinks: 2, HolderChildren: 32, Sample: 96,
 		LegacyParents: 4, LegacyResponses: 5,
-		PeerTTL: 24 * time.Hour, TaskIdle: time.Minute, DefaultInterval: 300 * time.Second,
+		Linger: 10 * time.Minute, PeerTTL: 24 * time.Hour, Unverified: 10 * time.Minute, TaskIdle: time.Minute,
+		SuspectStall: 5 * time.Second, StepItems: 256, PageItems: 2048, InventoryRate: 50_000,
+		AuditEvery: 10 * time.Minute, AuditItems: 2048, MaxPeers: 2_000_000, MaxLocations: 10_000_000,
 	}
 }
 
@@ -66,8 +90,12 @@ func (c Config) Validate() error {
 		return &darter.Error{Kind: darter.Invalid, Op: "check swarm settings", Err: errors.New(why)}
 	}
 	switch {
-	case c.SeedDeadline <= 0 || c.SourceStall <= 0 || c.PeerTTL <= 0 || c.TaskIdle <= 0 || c.DefaultInterval <= 0 || c.SeedRest < 0 || c.VerdictTTL < 0 || c.Relearn < 0:
+	case c.SeedDeadline <= 0 || c.SourceStall <= 0 || c.PeerTTL <= 0 || c.TaskIdle <= 0 || c.Linger <= 0 || c.Unverified <= 0 || c.AuditEvery <= 0:
 		return fail("every duration must be above zero")
+	case c.SeedRest < 0 || c.VerdictTTL < 0 || c.Relearn < 0 || c.SuspectStall < 0:
+		return fail("a rest, a verdict's life, the time to relearn and a suspect's stall cannot be negative")
+	case c.StepItems < 1 || c.PageItems < 1 || c.InventoryRate < 1 || c.AuditItems < 1 || c.MaxPeers < 1 || c.MaxLocations < 1:
+		return fail("every limit must be at least 1")
 	case c.MinLinks < 1 || c.Links < c.MinLinks || c.MaxLinks < c.Links:
 		return fail("links must grow: 1 <= min <= wanted <= max")
 	case c.RemoteLinks < 0 || c.RemoteLinks > c.Links:

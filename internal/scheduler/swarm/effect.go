@@ -27,6 +27,8 @@ type (
 		Task    darter.TaskID
 		Peer    darter.PeerID
 		Parents []Neighbour
+		// Suspects is how many of the parents are on hosts that may be dead: there is nobody else for some pieces.
+		Suspects int
 	}
 	// GoToSource: tell a peer to fetch pieces from the source, in addition to earlier ones. All tells a plain
 	// Dragonfly client, which takes every missing piece; Pieces is then what the swarm counts on.
@@ -57,11 +59,31 @@ type (
 		Hint   string
 		Status int // of the origin, when that is the cause
 	}
-	// Forgot: a host was dropped.
+	// Forgot: a host is no longer known.
 	Forgot struct {
 		Host   darter.HostID
 		Reason string
 	}
+	// Reclaimed: nothing is left of a host that was forgotten; so much there was.
+	Reclaimed struct {
+		Host             darter.HostID
+		Peers, Locations int
+	}
+	// InventoryTaken: a page was taken in. Known is how many locations the host has now, Refused how many items made no
+	// sense or were too many for one page. Before Resume no host should be asked for more.
+	InventoryTaken struct {
+		Host                           darter.HostID
+		Added, Removed, Refused, Known int
+		Resume                         time.Time
+	}
+	// Disproved: a child found that a host does not hold what it was believed to hold.
+	Disproved struct {
+		Host darter.HostID
+		Task darter.TaskID
+		By   darter.HostID
+	}
+	// Repaired: the auditor found the records at odds with one another, and mended them.
+	Repaired struct{ Kind, What string }
 	// Wake: send a Tick at this time. A later Wake replaces it.
 	Wake struct{ At time.Time }
 )
@@ -75,12 +97,21 @@ func (CloseStream) effect() {}
 func (Forgot) effect()      {}
 func (Wake) effect()        {}
 
+func (Reclaimed) effect()      {}
+func (InventoryTaken) effect() {}
+func (Disproved) effect()      {}
+func (Repaired) effect()       {}
+
 func (e Offer) String() string {
 	names := make([]string, len(e.Parents))
 	for i, p := range e.Parents {
 		names[i] = string(p.Peer)
 	}
-	return fmt.Sprintf("offer %s: %s", e.Peer, strings.Join(names, " "))
+	last := ""
+	if e.Suspects > 0 {
+		last = fmt.Sprintf(" (%d for want of another)", e.Suspects)
+	}
+	return fmt.Sprintf("offer %s: %s%s", e.Peer, strings.Join(names, " "), last)
 }
 
 func (e GoToSource) String() string {
@@ -97,7 +128,17 @@ func (e TriggerSeed) String() string {
 	return fmt.Sprintf("trigger %s for %s (%s)", e.Host.ID, e.For, e.Reason)
 }
 func (e Forgot) String() string { return fmt.Sprintf("forget host %s: %s", e.Host, e.Reason) }
-func (e Wake) String() string   { return "wake at " + e.At.Format(time.TimeOnly) }
+func (e Reclaimed) String() string {
+	return fmt.Sprintf("reclaimed host %s: %d peers, %d locations", e.Host, e.Peers, e.Locations)
+}
+func (e InventoryTaken) String() string {
+	return fmt.Sprintf("inventory of %s: %d added, %d removed, %d refused, %d known", e.Host, e.Added, e.Removed, e.Refused, e.Known)
+}
+func (e Disproved) String() string {
+	return fmt.Sprintf("disproved: %s does not hold %s, says %s", e.Host, e.Task, e.By)
+}
+func (e Repaired) String() string { return fmt.Sprintf("repaired %s: %s", e.Kind, e.What) }
+func (e Wake) String() string     { return "wake at " + e.At.Format(time.TimeOnly) }
 func (e CloseStream) String() string {
 	return fmt.Sprintf("close %s: %s, %s", e.Peer, e.Kind, e.Reason)
 }

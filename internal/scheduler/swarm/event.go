@@ -14,13 +14,22 @@ type Fault struct {
 type (
 	// HostAnnounced: a host says that it is there.
 	HostAnnounced struct{ Host darter.Host }
-	// HostLeft: a host takes its leave. An Epoch of another run than the announced one is ignored.
-	HostLeft struct {
-		Host  darter.HostID
-		Epoch darter.Epoch
+	// HostVerdict: liveness says how a host is. An Epoch of another run than the announced one is ignored.
+	HostVerdict struct {
+		Host    darter.HostID
+		Epoch   darter.Epoch
+		Verdict darter.Verdict
+		Reason  string
 	}
-	// HostGone: liveness gave the host up.
-	HostGone struct{ Host darter.HostID }
+	// InventoryPage: a host says what it holds, and no longer holds, apart from what was known of it. Complete says that
+	// from now on all that is known of it is right.
+	InventoryPage struct {
+		Host     darter.HostID
+		Epoch    darter.Epoch
+		Add      []darter.Location
+		Remove   []darter.TaskID
+		Complete bool
+	}
 
 	// Registered: a peer opened its stream. Want carries the layout and no headers; Held is what it has already.
 	Registered struct {
@@ -42,10 +51,12 @@ type (
 		Traffic darter.Traffic
 	}
 	// PieceFailed: a parent did not give it a piece. Only a temporary failure blocks the parent; the API names it so.
+	// Missing says that the parent holds nothing of the task although it was believed to: that belief ends for all.
 	PieceFailed struct {
 		Peer, Parent darter.PeerID
 		Piece        uint32
 		Temporary    bool
+		Missing      bool
 	}
 	// PieceSourceFailed: the source did not give it a piece.
 	PieceSourceFailed struct {
@@ -103,8 +114,8 @@ type (
 )
 
 func (HostAnnounced) event()     {}
-func (HostLeft) event()          {}
-func (HostGone) event()          {}
+func (HostVerdict) event()       {}
+func (InventoryPage) event()     {}
 func (Registered) event()        {}
 func (PeerStarted) event()       {}
 func (SourceStarted) event()     {}

@@ -15,24 +15,32 @@ type task struct {
 	tag     string
 	app     string
 	groups  []*group
-	loose   []*peer // peers without a group
+	loose   lane[peer] // peers without a group
 	created time.Time
 	updated time.Time
-	idle    uint64 // counts the times it fell idle, so that a stale entry of the idle queue is known
+	idle    uint64 // counts the times it fell idle: a registration that comes between makes an entry of the idle queue stale
+	slot    uint32
+
+	older, newer *task // by when they were last touched
 }
 
-func (t *task) empty() bool { return len(t.groups) == 0 && len(t.loose) == 0 }
+func (t *task) empty() bool { return len(t.groups) == 0 && t.loose.live == 0 }
 
 // group is the peers of a task that agree on its layout.
 type group struct {
 	task   *task
 	layout darter.Layout
 	all    darter.PieceSet // every piece; never changed
-	peers  []*peer         // in order of registration
-	zones  map[string][]*peer
+	slot   uint32
+	size   int        // peers, parked ones too
+	peers  lane[peer] // in order of registration; without parked ones
+	work   lane[peer] // those that were at work when last looked at
+	zones  map[string]*lane[peer]
+	kept   []ref // locations; the first known of them count
+	known  int
 
-	whole int             // sharing peers that hold everything
-	have  []uint32        // how many other sharing peers hold a piece; as long as the highest piece held
+	whole int             // sharing peers, and locations that count, that hold everything
+	have  []uint32        // how many others hold a piece; as long as the highest piece held
 	here  darter.PieceSet // pieces with have > 0
 
 	lackers  []*peer   // peers for some of whose pieces there is no way yet
@@ -42,9 +50,11 @@ type group struct {
 	attempts int // failures at the source since the last piece from it
 	verdict  Fault
 	refused  time.Time // until when the verdict stands
-	active   int       // active peers
+	queued   bool      // its sources are to be looked at
+	woken    bool      // its hungry peers are to be looked at
+	putOff   bool      // its sources wait for the end of relearning
 	resumed  bool      // somebody registered with pieces in hand
-	holders  int       // sharing peers on ordinary hosts that hold something
+	holders  int       // of those that hold something, the ones on ordinary hosts
 }
 
 // pending is a seed that was triggered and has not registered.
@@ -56,33 +66,59 @@ type pending struct {
 }
 
 func newGroup(t *task, layout darter.Layout) *group {
-	g := &group{task: t, layout: layout, zones: map[string][]*peer{}}
+	g := &group{task: t, layout: layout}
 	g.all = layout.Covering(nil)
 	return g
 }
 
+// add puts a peer into the lanes.
 func (g *group) add(p *peer) {
-	g.peers = append(g.peers, p)
+	p.atGroup = g.peers.add(p)
 	key := p.host.zone.Key()
-	g.zones[key] = append(g.zones[key], p)
+	z := g.zones[key]
+	if z == nil {
+		if g.zones == nil {
+			g.zones = map[string]*lane[peer]{}
+		}
+		z = &lane[peer]{}
+		g.zones[key] = z
+	}
+	p.atZone = z.add(p)
 	if p.active() {
-		g.active++
+		p.working, p.atWork = true, g.work.add(p)
 	}
 	g.count(p)
 }
 
+// remove takes a peer out of the lanes.
 func (g *group) remove(p *peer) {
 	g.uncount(p)
-	same := func(q *peer) bool { return q == p }
-	g.peers = slices.DeleteFunc(g.peers, same)
+	g.rest(p)
+	g.peers.remove(p.atGroup, func(o *peer, at int32) { o.atGroup = at })
 	key := p.host.zone.Key()
-	if rest := slices.DeleteFunc(g.zones[key], same); len(rest) > 0 {
-		g.zones[key] = rest
-	} else {
+	z := g.zones[key]
+	if z.remove(p.atZone, func(o *peer, at int32) { o.atZone = at }); z.live == 0 {
 		delete(g.zones, key)
 	}
+	same := func(q *peer) bool { return q == p }
 	g.goers = slices.DeleteFunc(g.goers, same)
-	g.lackers = slices.DeleteFunc(g.lackers, same)
+	g.sate(p)
+}
+
+// rest takes a peer from those at work.
+func (g *group) rest(p *peer) {
+	if p.working {
+		p.working = false
+		g.work.remove(p.atWork, func(o *peer, at int32) { o.atWork = at })
+	}
+}
+
+// sate takes a peer from those that lack something.
+func (g *group) sate(p *peer) {
+	if p.hungry {
+		p.hungry = false
+		g.lackers = slices.DeleteFunc(g.lackers, func(q *peer) bool { return q == p })
+	}
 }
 
 // count enters what p holds, when p may be offered.
@@ -116,9 +152,13 @@ func (g *group) uncount(p *peer) {
 		return
 	}
 	for n := range p.held.All() {
-		if g.have[n]--; g.have[n] == 0 {
-			g.here.Remove(n)
-		}
+		g.dec(n)
+	}
+}
+
+func (g *group) dec(n uint32) {
+	if g.have[n]--; g.have[n] == 0 {
+		g.here.Remove(n)
 	}
 }
 
@@ -168,17 +208,26 @@ func (g *group) held() darter.PieceSet {
 
 // heldFor returns what p could get from sharing peers: those on other hosts that it did not block, and, for
 // a plain client, that do not leave it waiting for what they will never have.
-func (g *group) heldFor(p *peer) darter.PieceSet {
-	if p.ordinary() {
+func (s *Swarm) heldFor(p *peer) darter.PieceSet {
+	g := p.group
+	if s.ordinary(p) {
 		return g.held()
 	}
 	var set darter.PieceSet
-	for _, q := range g.peers {
-		if q.counted && offerable(p, q, p.wanted) {
+	for _, q := range g.peers.list {
+		if q != nil && q.counted && offerable(p, q, p.wanted) {
 			if q.full {
 				return g.all
 			}
 			set.Union(q.held)
+		}
+	}
+	for _, r := range g.kept[:g.known] {
+		if s.usable(p, r, p.wanted) {
+			if s.at(r).complete() {
+				return g.all
+			}
+			set.Union(s.partial[r])
 		}
 	}
 	return set
@@ -189,7 +238,7 @@ func (g *group) heldFor(p *peer) darter.PieceSet {
 func (g *group) coming(p *peer) darter.PieceSet {
 	var set darter.PieceSet
 	for _, r := range g.goers {
-		if r == p || !r.host.facts.NoSharing {
+		if r == p || r.host.gives() {
 			set.Union(r.assigned)
 		}
 	}
@@ -206,7 +255,7 @@ func (g *group) sure() darter.PieceSet {
 	}
 	set := g.here.Clone()
 	for _, r := range g.goers {
-		if !r.host.facts.NoSharing {
+		if r.host.gives() {
 			set.Union(r.assigned)
 		}
 	}
@@ -217,24 +266,25 @@ func (g *group) sure() darter.PieceSet {
 }
 
 // uncovered returns the pieces that p misses and that nobody holds for it nor fetches.
-func (g *group) uncovered(p *peer) darter.PieceSet {
-	rest := p.missing().Minus(g.heldFor(p))
+func (s *Swarm) uncovered(p *peer) darter.PieceSet {
+	g := p.group
+	rest := p.missing().Minus(s.heldFor(p))
 	if rest.Empty() {
 		return rest
 	}
 	rest = rest.Minus(g.coming(p))
 	if !rest.Empty() && !rest.Intersect(g.held()).Empty() {
-		rest = rest.Minus(g.relayed(p))
+		rest = rest.Minus(s.relayed(p))
 	}
 	return rest
 }
 
 // relayed returns what p itself cannot get from its holders, but others at work can, and will pass on.
-func (g *group) relayed(p *peer) darter.PieceSet {
+func (s *Swarm) relayed(p *peer) darter.PieceSet {
 	var set darter.PieceSet
-	for _, r := range g.peers {
-		if r.relays(p) {
-			set.Union(r.missing().Intersect(g.heldFor(r)))
+	for _, r := range p.group.work.list {
+		if r != nil && r.relays(p) {
+			set.Union(r.missing().Intersect(s.heldFor(r)))
 		}
 	}
 	return set
@@ -245,7 +295,18 @@ func (g *group) waitsFor(h *host) bool {
 }
 
 func (g *group) dropPending(h *host) bool {
+	return g.unwait(func(w pending) bool { return w.host == h })
+}
+
+// unwait ends the waits that match, and reports whether there were any.
+func (g *group) unwait(match func(pending) bool) bool {
 	before := len(g.pending)
-	g.pending = slices.DeleteFunc(g.pending, func(w pending) bool { return w.host == h })
+	g.pending = slices.DeleteFunc(g.pending, func(w pending) bool {
+		if !match(w) {
+			return false
+		}
+		w.host.waits--
+		return true
+	})
 	return len(g.pending) < before
 }

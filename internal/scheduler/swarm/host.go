@@ -8,96 +8,169 @@ import (
 	"github.com/darter-p2p/darter/internal/scheduler/rank"
 )
 
-// Gone reports whether a host that was last heard of at evidence and announces itself every interval
-// counts as gone: after two intervals of silence. An interval of 0 stands for fallback.
-func Gone(now, evidence time.Time, interval, fallback time.Duration) bool {
-	if interval <= 0 {
-		interval = fallback
+// host is a machine with a daemon. Its peers and its locations hang on it in two lists.
+type host struct {
+	facts    *darter.Host // replaced, never changed
+	zone     rank.Zone
+	mark     uint64    // hash of its id
+	evidence time.Time // last sign of life that came this way
+	unwell   bool      // a seed whose health check fails
+	restTill time.Time // a seed that failed is not triggered before
+	failures int       // reported by children since the last good piece
+	offers   int       // of its peers to children, since the last sign of life
+	waits    int       // groups that wait for it as a triggered seed
+
+	verdict darter.Verdict
+	since   time.Time // of the verdict
+	gone    bool      // left or forgotten: no longer found, its records are being freed
+
+	// What peers and locations say was said in a run of the host. Runs before void no longer count, and
+	// those before the present one only when the host agreed to them.
+	run, void uint32
+	agreed    bool
+	asked     time.Time // since when it has not agreed
+
+	slot            uint32
+	atRoll, atSeeds int32 // places; atSeeds is -1 for an ordinary host
+	first, last     *peer
+	peers           int
+	open            int    // peers with open streams
+	children        int    // active peers that were told of one of its peers
+	kept            ref    // its first location
+	copies          int    // its locations
+	freed           [2]int // peers and locations taken from it since it is gone
+
+	review  bool  // is in the queue of reviews
+	atPeer  *peer // where the review stands
+	atKept  ref
+	visited bool // the review is past the seeds' deadlines
+}
+
+// gives reports whether the host's peers may be offered and its copies count.
+func (h *host) gives() bool { return !h.facts.NoSharing && !h.verdict.Hidden() }
+
+// works reports whether the host takes part: it is not counted as dead. One that drains finishes what runs.
+func (h *host) works() bool { return !h.verdict.Hidden() || h.verdict == darter.Draining }
+
+// wary reports whether the host is a parent only for want of another.
+func (h *host) wary() bool { return h.verdict == darter.Suspect }
+
+// vouches reports whether what was said in a run of the host still counts.
+func (h *host) vouches(run uint32) bool { return run == h.run || (h.agreed && run >= h.void) }
+
+// heard notes a sign of life.
+func (h *host) heard(now time.Time) { h.evidence, h.offers = now, 0 }
+
+// enrol enters a peer into the indexes.
+func (s *Swarm) enrol(p *peer) {
+	h := p.host
+	s.peers[p.id] = p
+	p.slot = s.roster.add(p)
+	p.prev = h.last
+	if h.last != nil {
+		h.last.next = p
+	} else {
+		h.first = p
 	}
-	return now.Sub(evidence) > 2*interval
+	h.last = p
+	h.peers++
+	if p.open {
+		h.open++
+	}
+	at := place{h.slot, p.task.slot}
+	p.twin = s.parts[at]
+	s.parts[at] = p
+}
+
+// strike takes a peer out of the indexes.
+func (s *Swarm) strike(p *peer) {
+	h := p.host
+	if h.atPeer == p {
+		h.atPeer = p.next
+	}
+	if p.prev != nil {
+		p.prev.next = p.next
+	} else {
+		h.first = p.next
+	}
+	if p.next != nil {
+		p.next.prev = p.prev
+	} else {
+		h.last = p.prev
+	}
+	p.prev = nil // next stays, for a walk that stands here
+	h.peers--
+	h.freed[0]++
+	s.untwin(p)
+	s.roster.remove(p.slot)
+	delete(s.peers, p.id)
+}
+
+func (s *Swarm) untwin(p *peer) {
+	at := place{p.host.slot, p.task.slot}
+	head := s.parts[at]
+	if head == p && p.twin == nil {
+		delete(s.parts, at)
+	} else if head == p {
+		s.parts[at] = p.twin
+	} else {
+		for q := head; q != nil; q = q.twin {
+			if q.twin == p {
+				q.twin = p.twin
+				break
+			}
+		}
+	}
+}
+
+// partsOf returns the host's peers in a task, the latest first.
+func (s *Swarm) partsOf(h *host, t *task) []*peer {
+	var out []*peer
+	for p := s.parts[place{h.slot, t.slot}]; p != nil; p = p.twin {
+		out = append(out, p)
+	}
+	return out
 }
 
 func (s *Swarm) hostAnnounced(facts darter.Host) {
 	h := s.hosts[facts.ID]
 	if h == nil {
-		h = &host{}
+		h = &host{facts: &facts, mark: hash(string(facts.ID)), verdict: darter.Alive, since: s.now, agreed: true, atSeeds: -1}
+		h.zone = rank.ZoneOf(facts.IDC, facts.Location)
+		h.slot = s.machines.add(h)
 		s.hosts[facts.ID] = h
-		s.roll = append(s.roll, h)
+		h.atRoll = s.roll.add(h)
 	} else if was := h.facts; was.Epoch != facts.Epoch && was.Epoch != 0 && facts.Epoch != 0 {
-		s.forgetRun(h)
+		s.newRun(h, was.Storage != 0 && was.Storage == facts.Storage)
 	}
 	was := h.facts
-	h.facts, h.evidence, h.restTill = &facts, s.now, time.Time{}
-	if was == nil {
-		h.zone = rank.ZoneOf(facts.IDC, facts.Location)
+	h.facts, h.restTill = &facts, time.Time{}
+	h.heard(s.now)
+	if seed := facts.Kind == darter.Seed; seed && h.atSeeds < 0 {
+		h.atSeeds = s.seeds.add(h)
+	} else if !seed && h.atSeeds >= 0 {
+		s.unseed(h)
 	}
-	known := slices.Contains(s.seeds, h)
-	if seed := facts.Kind == darter.Seed; seed && !known {
-		s.seeds = append(s.seeds, h)
-	} else if !seed && known {
-		s.seeds = slices.DeleteFunc(s.seeds, func(o *host) bool { return o == h })
-	}
-	if was != nil && was.NoSharing != facts.NoSharing {
-		s.recount(h)
+	if was.NoSharing != facts.NoSharing {
+		s.reviewHost(h)
 	}
 }
 
-// forgetRun drops what an earlier run of the host said. Peers with an open stream belong to the new one.
-func (s *Swarm) forgetRun(h *host) {
-	for _, p := range slices.Clone(h.peers) {
-		if !p.open {
-			s.drop(p)
-		}
-	}
+func (s *Swarm) unseed(h *host) {
+	s.seeds.remove(h.atSeeds, func(o *host, at int32) { o.atSeeds = at })
+	h.atSeeds = -1
 }
 
-// recount follows a host that began or ceased to share.
-func (s *Swarm) recount(h *host) {
-	for _, p := range h.peers {
-		if p.group == nil {
-			continue
-		}
-		if p.shares() {
-			p.group.count(p)
-			s.wakeHungry(p.group)
-			continue
-		}
-		p.group.uncount(p)
-		for _, l := range slices.Clone(p.links) {
-			s.unlink(l.to, p)
-		}
-		s.dirty(p.group)
+// newRun begins another run of a host. Peers with an open stream belong to it. With the same store the host
+// may still hold what it held, which does not count before its inventory says so.
+func (s *Swarm) newRun(h *host, same bool) {
+	h.run++
+	if same {
+		h.agreed, h.asked = false, s.now
+	} else {
+		h.void, h.agreed = h.run, true
 	}
-}
-
-func (s *Swarm) hostLeft(e HostLeft) {
-	h := s.hosts[e.Host]
-	if h == nil || (e.Epoch != 0 && h.facts.Epoch != 0 && e.Epoch != h.facts.Epoch) {
-		return
-	}
-	s.dropHost(h, "left")
-}
-
-func (s *Swarm) dropHost(h *host, why string) {
-	if h == nil {
-		return
-	}
-	for _, p := range slices.Clone(h.peers) {
-		if p.open {
-			s.out(CloseStream{Peer: p.id, Kind: darter.NotFound, Reason: "host " + string(h.facts.ID) + " is " + why, Hint: "announce the host again"})
-		}
-		s.drop(p)
-	}
-	for _, g := range slices.Clone(s.waiting) {
-		if g.dropPending(h) {
-			s.dirty(g)
-		}
-	}
-	same := func(o *host) bool { return o == h }
-	s.roll = slices.DeleteFunc(s.roll, same)
-	s.seeds = slices.DeleteFunc(s.seeds, same)
-	delete(s.hosts, h.facts.ID)
-	s.out(Forgot{Host: h.facts.ID, Reason: why})
+	s.reviewHost(h)
 }
 
 func (s *Swarm) seedHealth(e SeedHealth) {
@@ -107,7 +180,8 @@ func (s *Swarm) seedHealth(e SeedHealth) {
 	}
 	h.unwell = !e.OK
 	if e.OK {
-		h.evidence, h.restTill = s.now, time.Time{}
+		h.heard(s.now)
+		h.restTill = time.Time{}
 	}
 }
 
@@ -143,7 +217,7 @@ func (s *Swarm) seedDone(e SeedDone) {
 		if i < 0 {
 			continue
 		}
-		asker := slices.IndexFunc(g.peers, func(p *peer) bool { return p.active() && !p.seed() })
+		asker := slices.IndexFunc(g.work.list, func(p *peer) bool { return p != nil && p.active() && !p.seed() })
 		if asker < 0 || g.pending[i].repeats > 0 {
 			g.dropPending(h)
 			s.dirty(g)
@@ -151,6 +225,7 @@ func (s *Swarm) seedDone(e SeedDone) {
 		}
 		g.pending[i].repeats++
 		g.pending[i].deadline = s.now.Add(s.cfg.SeedDeadline)
-		s.out(TriggerSeed{Task: t.id, Host: h.facts, For: g.peers[asker].id, Reason: "it finished without registering"})
+		s.deadlines.push(deadline{group: g, due: g.pending[i].deadline})
+		s.out(TriggerSeed{Task: t.id, Host: h.facts, For: g.work.list[asker].id, Reason: "it finished without registering"})
 	}
 }

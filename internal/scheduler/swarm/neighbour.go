@@ -11,10 +11,7 @@ import (
 // ensure gives an active peer the neighbours it needs: enough of them, near and far, and together
 // leading to every piece it misses.
 func (s *Swarm) ensure(p *peer) {
-	if p.lacking {
-		p.lacking = false
-		p.group.lackers = slices.DeleteFunc(p.group.lackers, func(q *peer) bool { return q == p })
-	}
+	p.lacking = false
 	if !p.active() || !p.canAnswer() {
 		return
 	}
@@ -26,6 +23,7 @@ func (s *Swarm) ensure(p *peer) {
 		s.lastAnswer(p, missing)
 		return
 	}
+	s.draw(p, missing)
 	if p.native() {
 		s.befriend(p, missing)
 		s.reach(p, missing)
@@ -39,10 +37,10 @@ func (s *Swarm) ensure(p *peer) {
 
 // befriend links p to good candidates until it has enough neighbours.
 func (s *Swarm) befriend(p *peer, missing darter.PieceSet) {
-	room := s.cfg.Links - len(p.links)
+	room := s.cfg.Links - p.friends()
 	if !p.native() {
 		room = s.cfg.LegacyParents - len(p.news)
-	} else if len(p.links) >= s.cfg.MinLinks {
+	} else if s.cfg.Links-room >= s.cfg.MinLinks {
 		return
 	}
 	cands := s.candidates(p, missing)
@@ -70,7 +68,7 @@ func (s *Swarm) befriend(p *peer, missing darter.PieceSet) {
 func (s *Swarm) farMissing(p *peer) int {
 	far := s.cfg.RemoteLinks
 	for _, l := range p.links {
-		if l.told && l.to.host.zone.Key() != p.host.zone.Key() {
+		if l.told && !l.to.host.wary() && l.to.host.zone.Key() != p.host.zone.Key() {
 			far--
 		}
 	}
@@ -106,10 +104,14 @@ func offerable(p, q *peer, missing darter.PieceSet) bool {
 	return missing.Overlaps(q.held)
 }
 
-// candidates returns a sample of who may be offered to p and has room, half of it from p's zone.
+// candidates returns a sample of who may be offered to p and has room, half of it from p's zone. Suspects are
+// not among them: whoever needs one is led there by reach.
 func (s *Swarm) candidates(p *peer, missing darter.PieceSet) []*peer {
 	var out []*peer
 	take := func(q *peer) {
+		if q.host.wary() {
+			return
+		}
 		limit := s.cfg.HolderChildren
 		load := q.children
 		if q.active() && !q.seed() && q.assigned.Empty() {
@@ -120,14 +122,18 @@ func (s *Swarm) candidates(p *peer, missing darter.PieceSet) []*peer {
 			out = append(out, q)
 		}
 	}
-	if len(p.group.peers) <= s.cfg.Sample {
-		for _, q := range p.group.peers {
-			take(q)
+	if p.group.peers.live <= s.cfg.Sample {
+		for _, q := range p.group.peers.list {
+			if q != nil {
+				take(q)
+			}
 		}
 		return out
 	}
-	s.sample(p.group.zones[p.host.zone.Key()], s.cfg.Sample/2, take)
-	s.sample(p.group.peers, s.cfg.Sample/2, func(q *peer) {
+	if near := p.group.zones[p.host.zone.Key()]; near != nil {
+		s.sample(near.list, s.cfg.Sample/2, take)
+	}
+	s.sample(p.group.peers.list, s.cfg.Sample/2, func(q *peer) {
 		if q.host.zone.Key() != p.host.zone.Key() {
 			take(q)
 		}
@@ -135,21 +141,16 @@ func (s *Swarm) candidates(p *peer, missing darter.PieceSet) []*peer {
 	return out
 }
 
-// sample visits n peers from a random start with a random stride, each at most once.
+// sample visits up to n peers from a random start with an even stride, each at most once.
 func (s *Swarm) sample(from []*peer, n int, visit func(*peer)) {
-	if len(from) == 0 {
-		return
+	at, step := 0, 1
+	if len(from) > n {
+		at, step = s.rng.IntN(len(from)), len(from)/n
 	}
-	if len(from) <= n {
-		for _, q := range from {
+	for range min(n, len(from)) {
+		if q := from[at]; q != nil {
 			visit(q)
 		}
-		return
-	}
-	at, step := s.rng.IntN(len(from)), len(from)/n
-	at %= len(from)
-	for range n {
-		visit(from[at])
 		at = (at + step) % len(from)
 	}
 }
@@ -164,7 +165,8 @@ func (s *Swarm) ordered(p *peer, missing darter.PieceSet, cands []*peer) []*peer
 			useful = float64(missing.Overlap(q.held)) / total
 		}
 		facts[i] = rank.Candidate{Zone: q.host.zone, MaxTx: q.host.facts.Network.MaxTx, Children: q.children, Useful: useful,
-			Spare: q.seed() && p.group.holders >= s.cfg.LegacyParents, Failures: q.host.failures, Tie: mix(me, hash(string(q.id)))}
+			Spare: q.seed() && p.group.holders >= s.cfg.LegacyParents, Failures: q.host.failures,
+			Late: q.host.verdict == darter.Late, Tie: mix(me, hash(string(q.id)))}
 	}
 	out := make([]*peer, len(cands))
 	for i, at := range rank.Order(p.host.zone, facts) {
@@ -173,39 +175,45 @@ func (s *Swarm) ordered(p *peer, missing darter.PieceSet, cands []*peer) []*peer
 	return out
 }
 
-// reach adds neighbours, whatever their load, until all that can be reached is.
+// reach adds neighbours, whatever their load, until all that can be reached is. Suspects come last, for what
+// nobody else leads to.
 func (s *Swarm) reach(p *peer, missing darter.PieceSet) {
 	lack := missing
-	for _, l := range p.links {
-		if !lack.Empty() && l.told && p.native() && l.to.shares() {
-			lack = lack.Minus(l.to.provides(p))
+	for _, wary := range [2]bool{false, true} {
+		for _, l := range p.links {
+			if !lack.Empty() && l.told && p.native() && l.to.host.wary() == wary && l.to.shares() {
+				lack = lack.Minus(l.to.provides(p))
+			}
+		}
+		for _, q := range p.news {
+			if q.host.wary() == wary {
+				lack = lack.Minus(q.provides(p))
+			}
+		}
+		for !lack.Empty() && (p.native() || len(p.news) < s.cfg.LegacyParents) {
+			best := s.bestFor(p, lack, wary)
+			if best == nil {
+				best = s.recall(p, lack, wary)
+			}
+			if best == nil {
+				break
+			}
+			s.connect(p, best)
+			lack = lack.Minus(best.provides(p))
 		}
 	}
-	for _, q := range p.news {
-		lack = lack.Minus(q.provides(p))
-	}
-	for !lack.Empty() {
-		if !p.native() && len(p.news) >= s.cfg.LegacyParents {
-			break
-		}
-		best := s.bestFor(p, lack)
-		if best == nil {
-			break
-		}
-		s.connect(p, best)
-		lack = lack.Minus(best.provides(p))
-	}
-	if p.lacking = !lack.Empty(); p.lacking {
+	if p.lacking = !lack.Empty(); p.lacking && !p.hungry {
+		p.hungry = true
 		p.group.lackers = append(p.group.lackers, p)
 	}
 }
 
 // bestFor returns who leads to most of the pieces, the least loaded of equals.
-func (s *Swarm) bestFor(p *peer, lack darter.PieceSet) *peer {
+func (s *Swarm) bestFor(p *peer, lack darter.PieceSet, wary bool) *peer {
 	var best *peer
 	most := 0
-	for _, q := range p.group.peers {
-		if s.knows(p, q) || !offerable(p, q, lack) {
+	for _, q := range p.group.peers.list {
+		if q == nil || q.host.wary() != wary || s.knows(p, q) || !offerable(p, q, lack) {
 			continue
 		}
 		n := lack.Overlap(q.provides(p))
@@ -239,7 +247,7 @@ func (s *Swarm) tellBack(p, q *peer) {
 func (s *Swarm) tell(p, q *peer, l *link) {
 	if !l.told {
 		l.told = true
-		q.children++
+		q.led()
 	}
 	l.offers++
 	if !slices.Contains(p.news, q) {
@@ -265,7 +273,7 @@ func (s *Swarm) lastAnswer(p *peer, missing darter.PieceSet) {
 		s.drop(p)
 		return
 	}
-	s.give(p, missing.Minus(p.group.heldFor(p)).Minus(p.group.coming(p)), "last answer it takes")
+	s.give(p, missing.Minus(s.heldFor(p)).Minus(p.group.coming(p)), "last answer it takes")
 }
 
 // flush sends the offers that came together in this step, one per peer.
@@ -278,6 +286,11 @@ func (s *Swarm) flush() {
 		offer := Offer{Task: p.task.id, Peer: p.id, Parents: make([]Neighbour, 0, len(p.news))}
 		for _, q := range p.news {
 			offer.Parents = append(offer.Parents, Neighbour{Peer: q.id, Host: q.host.facts, State: q.state()})
+			q.host.offers++
+			if q.host.wary() {
+				offer.Suspects++
+				s.tally.LastResort++
+			}
 		}
 		p.news = nil
 		s.out(offer)
@@ -292,7 +305,7 @@ func (s *Swarm) share(p *peer) {
 	}
 	p.shared = true
 	p.group.count(p)
-	if p.host.facts.NoSharing {
+	if p.withdrawn() {
 		return
 	}
 	for i := range p.links {
@@ -305,11 +318,22 @@ func (s *Swarm) share(p *peer) {
 	}
 }
 
-// wakeHungry looks again at the peers that could use another neighbour.
+// wakeHungry has the peers looked at again, before the step ends, that could use another neighbour.
 func (s *Swarm) wakeHungry(g *group) {
-	for _, q := range g.peers {
-		if q.active() && (q.awaiting || (q.native() && (q.lacking || len(q.links) < s.cfg.MinLinks))) {
-			s.touch(q)
+	if !g.woken {
+		g.woken = true
+		s.wakened = append(s.wakened, g)
+	}
+}
+
+func (s *Swarm) wakeThem() {
+	for _, g := range s.wakened {
+		g.woken = false
+		for _, q := range g.work.list {
+			if q != nil && (q.awaiting || (q.native() && (q.lacking || q.friends() < s.cfg.MinLinks))) {
+				s.touch(q)
+			}
 		}
 	}
+	s.wakened = s.wakened[:0]
 }

@@ -5,19 +5,7 @@ import (
 	"time"
 
 	"github.com/darter-p2p/darter"
-	"github.com/darter-p2p/darter/internal/scheduler/rank"
 )
-
-// host is a machine with a daemon. peers is in order of registration.
-type host struct {
-	facts    *darter.Host // replaced, never changed
-	zone     rank.Zone
-	evidence time.Time // last sign of life
-	peers    []*peer
-	unwell   bool      // a seed whose health check fails
-	restTill time.Time // a seed that failed is not triggered before
-	failures int       // reported by children since the last good piece
-}
 
 // link joins two peers that are neighbours. Both sides keep one.
 type link struct {
@@ -38,9 +26,10 @@ type peer struct {
 
 	wanted darter.PieceSet
 	held   darter.PieceSet
-	full   bool // holds the whole content; held is then empty
-	open   bool // its stream is open
-	done   bool // has all it wants
+	full   bool   // holds the whole content; held is then empty
+	open   bool   // its stream is open
+	run    uint32 // of its host, when its stream ended
+	done   bool   // has all it wants
 
 	started  bool // fetches from parents
 	sourcing bool // was seen to fetch from the source
@@ -66,20 +55,42 @@ type peer struct {
 	children  int // active peers that were told of it
 	priority  darter.Priority
 	rangeOnly bool // wants a part only
+
+	working bool // is among the group's workers
+	parked  bool // is out of its group's lanes, because its host counts as dead
+	going   bool // is watched as a source-goer
+	hungry  bool // is among the group's lackers
+
+	slot                             uint32
+	atGroup, atZone, atWork, atGoing int32 // places in lanes
+	atLoose                          int32
+	prev, next                       *peer // of the same host
+	twin                             *peer // of the same host in the same task
 }
 
 func (p *peer) native() bool { return p.host.facts.Native }
 func (p *peer) seed() bool   { return p.host.facts.Kind == darter.Seed }
-func (p *peer) active() bool { return p.open && !p.done && p.group != nil }
+
+// active reports whether the peer is at work, as far as anybody knows.
+func (p *peer) active() bool { return p.open && !p.done && p.group != nil && p.host.works() }
+
+// alone reports whether no other peer of its host takes part in its task.
+func (p *peer) alone(s *Swarm) bool {
+	return p.twin == nil && s.parts[place{p.host.slot, p.task.slot}] == p
+}
 
 // ordinary reports whether whatever sharing peers hold is good for p: it blocks nobody, is alone on its
 // host, and need not have every piece of a parent.
-func (p *peer) ordinary() bool {
-	return len(p.blocked) == 0 && len(p.host.peers) == 1 && (p.native() || p.group.whole > 0)
+func (s *Swarm) ordinary(p *peer) bool {
+	return len(p.blocked) == 0 && p.alone(s) && (p.native() || p.group.whole > 0)
 }
 
 // shares reports whether the peer may be offered at all.
-func (p *peer) shares() bool { return p.shared && !p.host.facts.NoSharing }
+func (p *peer) shares() bool { return p.shared && !p.withdrawn() }
+
+// withdrawn reports whether what the peer holds is not to be had, whatever it is: its host does not share, is
+// hidden, or has begun another run since and did not say yet that it is still there.
+func (p *peer) withdrawn() bool { return !p.host.gives() || !p.open && !p.host.vouches(p.run) }
 
 func (p *peer) has(n uint32) bool { return p.full || p.held.Has(n) }
 
@@ -144,11 +155,30 @@ func (p *peer) dropLink(q *peer) {
 	p.links = slices.DeleteFunc(p.links, func(l link) bool { return l.to == q })
 }
 
-func (p *peer) block(id darter.PeerID) {
+// block keeps a parent away from p for good, also under the name it will have once only its location is left.
+func (s *Swarm) block(p *peer, id darter.PeerID) {
 	if p.blocked == nil {
 		p.blocked = map[darter.PeerID]struct{}{}
 	}
 	p.blocked[id] = struct{}{}
+	if q := s.peers[id]; q != nil && q.done {
+		p.blocked[keptID(q.host, q.task)] = struct{}{}
+	}
+}
+
+// led and unled count a child that was told of p, and one that no longer counts on it.
+func (p *peer) led()   { p.children++; p.host.children++ }
+func (p *peer) unled() { p.children--; p.host.children-- }
+
+// friends is the number of neighbours that p was told of and that it may rely on.
+func (p *peer) friends() int {
+	n := 0
+	for i := range p.links {
+		if !p.links[i].to.host.wary() {
+			n++
+		}
+	}
+	return n
 }
 
 func (p *peer) blocks(q *peer) bool {

@@ -18,6 +18,9 @@ var update = flag.Bool("update", false, "rewrite what follows ---- in testdata")
 
 var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
+var verdicts = map[string]darter.Verdict{"leave": darter.Left, "alive": darter.Alive, "late": darter.Late, "suspect": darter.Suspect,
+	"offline": darter.Offline, "drain": darter.Draining, "forget": darter.Forgotten}
+
 // script plays transcripts: commands in, effects out.
 type script struct {
 	t      *testing.T
@@ -123,7 +126,7 @@ func (sc *script) run(line string) {
 	for _, w := range f[1:] {
 		if k, v, is := strings.Cut(w, "="); is {
 			opts[k] = v
-		} else if strings.Contains(" seed plain noshare range metadata disable needsource ok down origin permanent ", " "+w+" ") {
+		} else if strings.Contains(" seed plain noshare range metadata disable needsource ok down origin permanent missing complete ", " "+w+" ") {
 			opts[w] = "yes"
 		} else {
 			args = append(args, w)
@@ -140,6 +143,10 @@ func (sc *script) run(line string) {
 		sc.elapse(d)
 	case "restarted":
 		sc.step(Restarted{})
+	case "set":
+		sc.configure(opts)
+	case "show":
+		sc.show(args[0])
 	case "host":
 		for _, name := range args {
 			sc.host(name, opts)
@@ -149,6 +156,66 @@ func (sc *script) run(line string) {
 			sc.peer(line, f[0], name, args[1:], opts)
 		}
 	}
+}
+
+// configure changes settings of the story before it begins.
+func (sc *script) configure(opts map[string]string) {
+	cfg := DefaultConfig()
+	for k, v := range opts {
+		n, _ := strconv.Atoi(v)
+		switch k {
+		case "step":
+			cfg.StepItems = n
+		case "peers":
+			cfg.MaxPeers = n
+		case "locations":
+			cfg.MaxLocations = n
+		case "page":
+			cfg.PageItems = n
+		default:
+			sc.t.Fatalf("no setting %q", k)
+		}
+	}
+	s, err := New(cfg, 1)
+	if err != nil {
+		sc.t.Fatal(err)
+	}
+	sc.s = s
+}
+
+// show prints what is known of a host.
+func (sc *script) show(name string) {
+	v, known := sc.s.Host(darter.HostID(name))
+	if !known {
+		sc.out = append(sc.out, name+" is not known")
+		return
+	}
+	sc.out = append(sc.out, fmt.Sprintf("%s is %s: %d peers, %d locations", name, v.Verdict, v.Peers, v.Copies))
+	for h := range sc.s.Holdings(darter.HostID(name)) {
+		what := "all"
+		if !h.Complete {
+			what = h.Pieces.String()
+		}
+		sc.out = append(sc.out, fmt.Sprintf("    %s: %s, counts %v", h.Peer, what, h.Counts))
+	}
+}
+
+// inventory sends a page: "holds a t=all u=0-3 complete", "lost a t".
+func (sc *script) inventory(verb string, host darter.HostID, args []string, opts map[string]string) {
+	e, _ := strconv.ParseUint(opts["epoch"], 10, 64)
+	page := InventoryPage{Host: host, Epoch: darter.Epoch(e), Complete: opts["complete"] != ""}
+	layout := darter.Layout{Length: int64(sc.pieces) * darter.MinPieceLength, PieceLength: darter.MinPieceLength}
+	for _, id := range []string{"t", "u", "v", "w"} {
+		if what := opts[id]; what == "all" {
+			page.Add = append(page.Add, darter.Location{Task: darter.TaskID(id), Layout: layout, Complete: true})
+		} else if what != "" {
+			page.Add = append(page.Add, darter.Location{Task: darter.TaskID(id), Layout: layout, Pieces: sc.set(what)})
+		}
+	}
+	for _, id := range args {
+		page.Remove = append(page.Remove, darter.TaskID(id))
+	}
+	sc.step(page)
 }
 
 func (sc *script) number(text string) int {
@@ -177,8 +244,11 @@ func (sc *script) host(name string, opts map[string]string) {
 	if e := opts["epoch"]; e != "" {
 		h.Epoch = darter.Epoch(sc.number(e))
 	}
-	if d, err := time.ParseDuration(opts["interval"]); err == nil {
-		h.Interval = d
+	if d, err := time.ParseDuration(opts["keeps"]); err == nil {
+		h.Keeps = d
+	}
+	if id := opts["store"]; id != "" {
+		h.Storage = darter.StorageID(sc.number(id))
 	}
 	sc.step(HostAnnounced{Host: h})
 }
@@ -228,7 +298,7 @@ func (sc *script) peer(line, verb, name string, args []string, opts map[string]s
 			sc.step(PieceDone{Peer: id, Piece: n, Parent: from, Traffic: traffic})
 		}
 	case "misses":
-		sc.step(PieceFailed{Peer: id, Parent: darter.PeerID(arg(0)), Piece: uint32(sc.number(arg(1))), Temporary: opts["permanent"] == ""})
+		sc.step(PieceFailed{Peer: id, Parent: darter.PeerID(arg(0)), Piece: uint32(sc.number(arg(1))), Temporary: opts["permanent"] == "", Missing: opts["missing"] != ""})
 	case "source-misses":
 		sc.step(PieceSourceFailed{Peer: id, Piece: uint32(sc.number(arg(0))), Fault: fault(1)})
 	case "reschedule":
@@ -249,9 +319,11 @@ func (sc *script) peer(line, verb, name string, args []string, opts map[string]s
 		sc.step(SourceFailed{Peer: id, Fault: fault(0)})
 	case "breaks":
 		sc.step(StreamEnded{Peer: id})
-	case "leave":
+	case "leave", "alive", "late", "suspect", "offline", "drain", "forget":
 		e, _ := strconv.ParseUint(opts["epoch"], 10, 64)
-		sc.step(HostLeft{Host: host, Epoch: darter.Epoch(e)})
+		sc.step(HostVerdict{Host: host, Epoch: darter.Epoch(e), Verdict: verdicts[verb], Reason: opts["why"]})
+	case "holds", "lost":
+		sc.inventory(verb, host, args, opts)
 	case "delete":
 		sc.step(TaskDeleted{Host: host, Task: "t"})
 	case "trigger-fails":

@@ -201,7 +201,7 @@ func (w *world) rare(id darter.PeerID, p *peer) {
 	i := w.rng.IntN(w.hosts)
 	switch w.rng.IntN(12) {
 	case 0:
-		w.step(HostLeft{Host: w.name(i)})
+		w.step(HostVerdict{Host: w.name(i), Verdict: darter.Left})
 		w.announce(i)
 	case 1:
 		w.step(TaskDeleted{Host: w.name(i), Task: "t0"})

@@ -11,23 +11,24 @@ import (
 
 // assign finds somebody for every uncovered piece of the group.
 func (s *Swarm) assign(g *group) {
-	if g.active == 0 {
+	if g.work.live == 0 {
 		g.attempts, g.tried = 0, nil
 		return
 	}
 	s.release(g)
 	if s.now.Before(s.relearn) && g.resumed {
-		if !slices.Contains(s.held, g) {
+		if !g.putOff {
+			g.putOff = true
 			s.held = append(s.held, g)
 		}
 		return
 	}
 	sure := g.sure()
-	for _, p := range slices.Clone(g.peers) { // refuse takes peers out
-		if !p.active() || (p.ordinary() && sure.Contains(p.wanted)) {
+	for _, p := range g.work.list {
+		if p == nil || !p.active() || (s.ordinary(p) && sure.Contains(p.wanted)) {
 			continue
 		}
-		if rest := g.uncovered(p); !rest.Empty() {
+		if rest := s.uncovered(p); !rest.Empty() {
 			s.cover(g, p, rest)
 			sure = g.sure()
 		}
@@ -41,9 +42,9 @@ func (s *Swarm) release(g *group) {
 		return
 	}
 	var needed darter.PieceSet
-	for _, p := range g.peers {
-		if p.active() {
-			needed.Union(p.missing().Minus(g.heldFor(p)))
+	for _, p := range g.work.list {
+		if p != nil && p.active() {
+			needed.Union(p.missing().Minus(s.heldFor(p)))
 		}
 	}
 	for _, r := range slices.Clone(g.goers) {
@@ -112,16 +113,16 @@ func (p *peer) canAnswer() bool { return p.native() || p.awaiting }
 func (s *Swarm) goer(g *group, asker *peer, rest darter.PieceSet, seeds bool) (*peer, darter.PieceSet) {
 	var best *peer
 	var part darter.PieceSet
-	for _, r := range g.peers {
-		if !r.active() || r.seed() != seeds || r.mayNot || !r.canAnswer() || !rest.Overlaps(r.wanted) {
+	for _, r := range g.work.list {
+		if r == nil || !r.active() || r.seed() != seeds || r.mayNot || !r.canAnswer() || !rest.Overlaps(r.wanted) {
 			continue
 		}
 		can := rest.Intersect(r.missing()).Minus(r.bad)
 		if r != asker {
-			if r.host.facts.NoSharing || asker.blocks(r) || r.host == asker.host {
+			if !r.host.gives() || asker.blocks(r) || r.host == asker.host {
 				continue // the asker would have nothing of it
 			}
-			can = can.Minus(g.heldFor(r)) // what it can get from a peer it does not fetch from the source
+			can = can.Minus(s.heldFor(r)) // what it can get from a peer it does not fetch from the source
 		}
 		if !can.Empty() && (best == nil || better(r, best)) {
 			best, part = r, can
@@ -131,6 +132,9 @@ func (s *Swarm) goer(g *group, asker *peer, rest darter.PieceSet, seeds bool) (*
 }
 
 func better(a, b *peer) bool {
+	if a.host.wary() != b.host.wary() {
+		return b.host.wary()
+	}
 	if a.native() != b.native() {
 		return a.native()
 	}
@@ -150,7 +154,7 @@ func (s *Swarm) give(r *peer, part darter.PieceSet, reason string) {
 		r.responses++
 	}
 	s.out(GoToSource{Task: r.task.id, Peer: r.id, Kind: r.host.facts.Kind, Pieces: part, All: !r.native(), Reason: reason})
-	for _, q := range r.group.peers {
+	for _, q := range r.group.work.list {
 		s.touch(q) // assignments are rare, and any of them may count on this one from now on
 	}
 }
@@ -181,12 +185,11 @@ func (s *Swarm) trigger(g *group, p *peer, rest darter.PieceSet) bool {
 		return false
 	}
 	g.tried = append(g.tried, seed.facts.ID)
+	seed.waits++
 	w := pending{host: seed, pieces: p.wanted.Clone(), deadline: s.now.Add(s.cfg.SeedDeadline)}
 	w.pieces.Union(rest)
 	g.pending = append(g.pending, w)
-	if !slices.Contains(s.waiting, g) {
-		s.waiting = append(s.waiting, g)
-	}
+	s.deadlines.push(deadline{group: g, due: w.deadline})
 	why := "nobody holds it"
 	if len(g.tried) > 1 {
 		why = "another seed failed"
@@ -196,23 +199,36 @@ func (s *Swarm) trigger(g *group, p *peer, rest darter.PieceSet) bool {
 }
 
 // seedFor chooses among healthy seeds by rendezvous hashing, so that a task keeps its seed while seeds
-// come and go; equal hashes go to the nearer seed.
+// come and go; equal hashes go to the nearer seed. A suspect is chosen for want of another.
 func (s *Swarm) seedFor(g *group, p *peer) *host {
 	var best *host
 	var high uint64
-	for _, h := range s.seeds {
-		busy := slices.ContainsFunc(h.peers, func(q *peer) bool { return q.group == g && q.active() })
-		if h.unwell || s.now.Before(h.restTill) || h.facts.NoSharing || h == p.host || busy ||
-			slices.Contains(g.tried, h.facts.ID) || g.waitsFor(h) {
+	name := hash(string(g.task.id))
+	for _, h := range s.seeds.list {
+		if h == nil || h.unwell || s.now.Before(h.restTill) || !h.gives() || h == p.host ||
+			slices.Contains(g.tried, h.facts.ID) || g.waitsFor(h) || s.busy(h, g) {
 			continue
 		}
-		score := mix(hash(string(g.task.id)), hash(string(h.facts.ID)))
+		score := mix(name, h.mark)
 		nearer := best != nil && score == high && h.zone.Key() == p.host.zone.Key() && best.zone.Key() != h.zone.Key()
-		if best == nil || score > high || nearer {
+		switch {
+		case best == nil || (best.wary() && !h.wary()):
+			best, high = h, score
+		case best.wary() == h.wary() && (score > high || nearer):
 			best, high = h, score
 		}
 	}
 	return best
+}
+
+// busy reports whether the host is at work in the group.
+func (s *Swarm) busy(h *host, g *group) bool {
+	for q := s.parts[place{h.slot, g.task.slot}]; q != nil; q = q.twin {
+		if q.group == g && q.active() {
+			return true
+		}
+	}
+	return false
 }
 
 // refuse ends the stream of a peer for which there is no way left.

@@ -1,6 +1,7 @@
 package swarm
 
 import (
+	"fmt"
 	"slices"
 
 	"github.com/darter-p2p/darter"
@@ -13,55 +14,83 @@ func (s *Swarm) registered(e Registered) {
 		s.out(CloseStream{Peer: e.Peer, Kind: darter.NotFound, Reason: "host " + string(e.Host) + " is not known", Hint: "announce the host before registering"})
 		return
 	}
-	h.evidence = s.now
+	h.heard(s.now)
 	if old := s.peers[e.Peer]; old != nil {
 		s.drop(old)
 	}
-	t := s.taskFor(e)
+	if !s.room() {
+		s.out(CloseStream{Peer: e.Peer, Kind: darter.Unavailable, Reason: fmt.Sprintf("this scheduler serves %d downloads already", len(s.peers)),
+			Hint: "the download goes on without the scheduler; raise its limit of peers, or add schedulers"})
+		return
+	}
+	t := s.taskFor(e.Task)
+	t.url, t.tag, t.app = e.Want.URL, e.Want.Tag, e.Want.Application
+	s.freshen(t)
 	s.seq++
 	p := &peer{id: e.Peer, host: h, task: t, seq: s.seq, created: s.now, updated: s.now, open: true, priority: e.Want.Priority,
 		mayNot: e.Want.DisableSource, selfSource: e.Want.NeedSource, awaiting: !h.facts.Native, rangeOnly: e.Want.Range != nil}
-	s.peers[p.id] = p
-	h.peers = append(h.peers, p)
+	s.enrol(p)
 	switch {
 	case e.Want.LayoutKnown && e.Want.Layout.Count() == 0:
-		t.loose = append(t.loose, p)
+		p.atLoose = t.loose.add(p)
 		if e.Want.MetadataOnly {
 			s.out(Recorded{Peer: p.id})
 			return
 		}
 		s.out(Empty{Peer: p.id})
 	case !e.Want.LayoutKnown && len(t.groups) == 0:
-		t.loose = append(t.loose, p)
+		p.atLoose = t.loose.add(p)
 		s.out(GoToSource{Task: t.id, Peer: p.id, Kind: h.facts.Kind, All: true, Reason: "its layout is not known"})
 	default:
 		s.join(p, e)
 	}
 }
 
-func (s *Swarm) taskFor(e Registered) *task {
-	t := s.tasks[e.Task]
+func (s *Swarm) taskFor(id darter.TaskID) *task {
+	t := s.tasks[id]
 	if t == nil {
-		t = &task{id: e.Task, created: s.now}
-		s.tasks[e.Task] = t
+		t = &task{id: id, created: s.now, updated: s.now}
+		t.slot = s.contents.add(t)
+		s.tasks[id] = t
+		s.freshen(t)
 	}
-	t.url, t.tag, t.app, t.updated = e.Want.URL, e.Want.Tag, e.Want.Application, s.now
 	return t
+}
+
+// freshen puts a task at the head of the order of touch.
+func (s *Swarm) freshen(t *task) {
+	t.updated = s.now
+	if s.freshest == t {
+		return
+	}
+	s.unorder(t)
+	t.older = s.freshest
+	if t.older != nil {
+		t.older.newer = t
+	}
+	s.freshest = t
+}
+
+func (s *Swarm) unorder(t *task) {
+	if t.older != nil {
+		t.older.newer = t.newer
+	}
+	if t.newer != nil {
+		t.newer.older = t.older
+	} else if s.freshest == t {
+		s.freshest = t.older
+	}
+	t.older, t.newer = nil, nil
 }
 
 // join puts a peer into the group of its layout.
 func (s *Swarm) join(p *peer, e Registered) {
-	g := p.task.groupFor(e.Want)
+	g := s.groupFor(p.task, e.Want)
 	p.group = g
+	g.size++
 	p.wanted = g.layout.Covering(e.Want.Range)
 	p.held = e.Held.Intersect(g.all)
-	if p.native() { // what it holds now is what it said now
-		for _, old := range slices.Clone(p.host.peers) {
-			if old != p && old.task == p.task && !old.open {
-				s.drop(old)
-			}
-		}
-	}
+	s.supersede(p)
 	if p.held.Contains(g.all) {
 		p.full, p.held = true, darter.PieceSet{}
 	}
@@ -70,7 +99,11 @@ func (s *Swarm) join(p *peer, e Registered) {
 	if e.Want.MetadataOnly {
 		p.done, p.shared = true, true
 	}
+	if p.parked = !p.host.works(); p.parked { // liveness has not heard of it yet
+		return
+	}
 	g.add(p)
+	s.focus = p
 	for _, w := range p.task.groups {
 		if w.dropPending(p.host) {
 			s.dirty(w)
@@ -93,16 +126,37 @@ func (s *Swarm) join(p *peer, e Registered) {
 	}
 }
 
-func (t *task) groupFor(w darter.Want) *group {
+// supersede ends what was known of the host's part in the task. One of ours says now all that it holds; a plain
+// client asks for a part at a time, and earlier parts stay.
+func (s *Swarm) supersede(p *peer) {
+	r := s.index[place{p.host.slot, p.task.slot}]
+	if r != 0 && p.native() {
+		s.forgetKept(r)
+	} else if r != 0 {
+		s.summon(r)
+	}
+	for _, old := range s.partsOf(p.host, p.task) {
+		if p.native() && old != p && !old.open {
+			s.drop(old)
+		}
+	}
+}
+
+func (s *Swarm) groupFor(t *task, w darter.Want) *group {
 	if !w.LayoutKnown {
 		return t.groups[len(t.groups)-1]
 	}
+	return s.groupOf(t, w.Layout)
+}
+
+func (s *Swarm) groupOf(t *task, layout darter.Layout) *group {
 	for _, g := range t.groups {
-		if g.layout == w.Layout {
+		if g.layout == layout {
 			return g
 		}
 	}
-	g := newGroup(t, w.Layout)
+	g := newGroup(t, layout)
+	g.slot = s.shelves.add(g)
 	t.groups = append(t.groups, g)
 	return g
 }
@@ -115,7 +169,7 @@ func (s *Swarm) forbidden(p *peer) bool {
 	}
 	p.mayNot = true
 	missing := p.missing()
-	if missing.Empty() || !p.group.uncovered(p).Equal(missing) {
+	if missing.Empty() || !s.uncovered(p).Equal(missing) {
 		return false
 	}
 	c := CloseStream{Peer: p.id, Kind: darter.NotFound, Reason: "no peer holds the content, and its priority 2 does not fetch it from the origin"}
@@ -148,7 +202,8 @@ func (s *Swarm) pieceDone(p *peer, e PieceDone) {
 		g.attempts, g.tried, p.faulted = 0, nil, false
 	}
 	if q := s.peers[e.Parent]; q != nil && e.Parent != "" {
-		q.host.evidence, q.host.failures = s.now, 0
+		q.host.heard(s.now)
+		q.host.failures = 0
 	}
 	for _, q := range g.lackers {
 		if q.lacking && q.wanted.Has(e.Piece) {
@@ -159,16 +214,31 @@ func (s *Swarm) pieceDone(p *peer, e PieceDone) {
 }
 
 func (s *Swarm) pieceFailed(p *peer, e PieceFailed) {
-	if !e.Temporary || p.group == nil {
+	if p.group == nil || !(e.Temporary || e.Missing) {
 		return
 	}
-	p.block(e.Parent)
+	s.block(p, e.Parent)
+	if e.Missing {
+		s.disproved(p, e.Parent)
+	}
 	if q := s.peers[e.Parent]; q != nil {
 		q.host.failures = min(q.host.failures+1, 10)
 		s.unlink(p, q)
 	}
 	s.dirty(p.group)
 	s.touch(p)
+}
+
+// disproved takes out what a host was believed to hold and does not: its children need not find out one by one.
+// A download under way is left alone, because its own stream tells what it holds.
+func (s *Swarm) disproved(p *peer, id darter.PeerID) {
+	q := s.peers[id]
+	if q == nil || q.group != p.group || q.open {
+		return
+	}
+	s.tally.Disproved++
+	s.out(Disproved{Host: q.host.facts.ID, Task: q.task.id, By: p.host.facts.ID})
+	s.drop(q)
 }
 
 func (s *Swarm) pieceSourceFailed(p *peer, e PieceSourceFailed) {
@@ -209,13 +279,13 @@ func (s *Swarm) rescheduled(p *peer, lost []darter.PeerID) {
 		named := slices.Contains(lost, l.to.id)
 		useless := p.complaints >= 2 && len(lost) == 0 && !l.to.holding().Intersect(p.missing()).Empty()
 		if l.told && ((p.native() && (named || useless)) || (!p.native() && l.offers >= 2)) {
-			p.block(l.to.id)
+			s.block(p, l.to.id)
 			s.unlink(p, l.to)
 		}
 	}
 	if p.native() {
 		for _, id := range lost {
-			p.block(id)
+			s.block(p, id)
 		}
 	}
 	s.dirty(g)
@@ -226,9 +296,7 @@ func (s *Swarm) rescheduled(p *peer, lost []darter.PeerID) {
 func (s *Swarm) finished(p *peer) {
 	if g := p.group; g != nil && !p.done {
 		s.unassign(p, p.assigned)
-		if p.active() {
-			g.active--
-		}
+		g.rest(p)
 		p.done, p.shared = true, true
 		g.fill(p)
 		s.quieten(p)
@@ -244,7 +312,7 @@ func (s *Swarm) quieten(p *peer) {
 	for i := range p.links {
 		if p.links[i].told {
 			p.links[i].told = false
-			p.links[i].to.children--
+			p.links[i].to.unled()
 		}
 	}
 	p.links = slices.DeleteFunc(p.links, func(l link) bool {
@@ -259,8 +327,9 @@ func (s *Swarm) quieten(p *peer) {
 
 func (s *Swarm) closed(p *peer) {
 	if p.open {
-		p.open = false
-		s.aging = append(s.aging, aging{peer: p, due: s.now.Add(s.cfg.PeerTTL)})
+		p.open, p.run = false, p.host.run
+		p.host.open--
+		s.aging.push(aging{peer: p, due: s.now.Add(s.cfg.Linger)})
 	}
 }
 
@@ -283,11 +352,9 @@ func (s *Swarm) taskDeleted(e TaskDeleted) {
 	if h == nil {
 		return
 	}
-	h.evidence = s.now
-	for _, p := range slices.Clone(h.peers) {
-		if p.task.id == e.Task {
-			s.withdraw(p)
-		}
+	h.heard(s.now)
+	if t := s.tasks[e.Task]; t != nil {
+		s.withdrawTask(h, t, true)
 	}
 }
 
@@ -303,17 +370,22 @@ func (s *Swarm) withdraw(p *peer) {
 func (s *Swarm) unlink(p, q *peer) {
 	for _, side := range [2][2]*peer{{p, q}, {q, p}} {
 		if l := side[0].linkTo(side[1]); l != nil {
-			if l.told && side[0].active() {
-				side[1].children--
+			if l.told {
+				side[1].unled()
 			}
 			side[0].dropLink(side[1])
-			for i := range side[0].links {
-				s.touch(side[0].links[i].to) // they may have counted on what came this way
-			}
 			side[0].news = slices.DeleteFunc(side[0].news, func(o *peer) bool { return o == side[1] })
-			s.touch(side[0])
+			s.touchAround(side[0])
 		}
 	}
+}
+
+// touchAround has a peer looked at, and its neighbours, who may have counted on what came by way of it.
+func (s *Swarm) touchAround(p *peer) {
+	for i := range p.links {
+		s.touch(p.links[i].to)
+	}
+	s.touch(p)
 }
 
 // drop takes a peer out altogether; who counted on it is looked at again.
@@ -321,30 +393,50 @@ func (s *Swarm) drop(p *peer) {
 	if s.peers[p.id] != p {
 		return
 	}
-	if g := p.group; g != nil {
+	g := p.group
+	if g != nil {
 		s.unassign(p, p.assigned)
-		for _, l := range slices.Clone(p.links) {
-			s.unlink(l.to, p)
+		for len(p.links) > 0 {
+			s.unlink(p.links[len(p.links)-1].to, p)
 		}
-		if p.active() {
-			g.active--
+		if !p.parked {
+			g.remove(p)
 		}
-		p.open = false
-		g.remove(p)
 		s.dirty(g)
-		if len(g.peers) == 0 {
-			p.task.groups = slices.DeleteFunc(p.task.groups, func(o *group) bool { return o == g })
-			g.pending = nil
-		}
+	} else {
+		p.task.loose.remove(p.atLoose, func(o *peer, at int32) { o.atLoose = at })
 	}
-	same := func(q *peer) bool { return q == p }
-	p.open, p.news = false, nil
-	p.task.loose = slices.DeleteFunc(p.task.loose, same)
-	p.host.peers = slices.DeleteFunc(p.host.peers, same)
-	s.going = slices.DeleteFunc(s.going, same)
-	delete(s.peers, p.id)
-	if p.task.empty() {
-		p.task.idle++
-		s.idle = append(s.idle, idling{task: p.task, count: p.task.idle, due: s.now.Add(s.cfg.TaskIdle)})
+	if p.open {
+		p.open = false
+		p.host.open--
+	}
+	p.news = nil
+	s.unwatch(p)
+	s.strike(p)
+	if g != nil {
+		g.size--
+		s.emptied(g)
+	} else {
+		s.idled(p.task)
+	}
+}
+
+// emptied takes out a group of which nothing is left.
+func (s *Swarm) emptied(g *group) {
+	if g.size > 0 || len(g.kept) > 0 {
+		return
+	}
+	g.unwait(func(pending) bool { return true })
+	t := g.task
+	t.groups = slices.DeleteFunc(t.groups, func(o *group) bool { return o == g })
+	s.shelves.remove(g.slot)
+	s.idled(t)
+}
+
+// idled has a task without peers and locations forgotten after a while, unless somebody registers before.
+func (s *Swarm) idled(t *task) {
+	if t.empty() {
+		t.idle++
+		s.idle.push(idling{task: t, count: t.idle, due: s.now.Add(s.cfg.TaskIdle)})
 	}
 }

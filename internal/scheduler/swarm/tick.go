@@ -1,28 +1,23 @@
 package swarm
 
-import "slices"
+// perTick bounds how many entries of each queue one tick looks at.
+const perTick = 4096
 
 // tick looks at what is due.
 func (s *Swarm) tick() {
 	s.overdueSeeds()
 	s.relearned()
 	s.stalledGoers()
-	for _, h := range slices.Clone(s.roll) {
-		if Gone(s.now, h.evidence, h.facts.Interval, s.cfg.DefaultInterval) {
-			s.dropHost(h, "silent for two announce intervals")
-		}
-	}
-	s.expirePeers()
+	s.lingerers()
 	s.expireTasks()
+	s.auditSome()
 }
 
 // overdueSeeds gives up on seeds that did not register in time.
 func (s *Swarm) overdueSeeds() {
-	s.waiting = slices.DeleteFunc(s.waiting, func(g *group) bool { return len(g.pending) == 0 })
-	for _, g := range s.waiting {
-		before := len(g.pending)
-		g.pending = slices.DeleteFunc(g.pending, func(w pending) bool { return !w.deadline.After(s.now) })
-		if len(g.pending) < before {
+	for s.deadlines.len() > 0 && !s.deadlines.front().due.After(s.now) {
+		g := s.deadlines.pop().group
+		if g.unwait(func(w pending) bool { return !w.deadline.After(s.now) }) {
 			s.dirty(g)
 		}
 	}
@@ -34,47 +29,90 @@ func (s *Swarm) relearned() {
 		return
 	}
 	for _, g := range s.held {
+		g.putOff = false
 		s.dirty(g)
 	}
 	s.held = nil
 }
 
+// goersPerTick bounds the watch on source-goers: with more of them it goes around.
+const goersPerTick = 1024
+
 // stalledGoers passes on the pieces of source-goers that are silent: their streams live, but nothing comes.
 func (s *Swarm) stalledGoers() {
-	for _, p := range slices.Clone(s.going) {
+	list := s.going.list
+	for range min(len(list), goersPerTick) {
+		if s.goAt++; s.goAt >= len(list) {
+			s.goAt = 0
+		}
+		p := list[s.goAt]
 		switch {
+		case p == nil || !p.going:
 		case p.assigned.Empty():
-			s.going = slices.DeleteFunc(s.going, func(q *peer) bool { return q == p })
+			s.unwatch(p)
 		case s.now.Sub(p.progress) > s.cfg.SourceStall:
 			part := p.assigned
 			p.bad.Union(part)
 			s.unassign(p, part)
 			s.dirty(p.group)
+		default:
+			s.passOn(p)
 		}
 	}
 }
 
-func (s *Swarm) expirePeers() {
-	for len(s.aging) > 0 && !s.aging[0].due.After(s.now) {
-		p := s.aging[0].peer
-		s.aging = s.aging[1:]
-		if s.peers[p.id] != p {
+// lingerers shrinks finished peers to locations, once nobody has had to do with them for a while.
+func (s *Swarm) lingerers() {
+	for range min(s.aging.len(), perTick) {
+		if s.aging.front().due.After(s.now) {
+			return
+		}
+		p := s.aging.pop().peer
+		if s.peers[p.id] != p || p.open {
 			continue
 		}
-		if due := p.updated.Add(s.cfg.PeerTTL); due.After(s.now) {
-			s.aging = append(s.aging, aging{peer: p, due: s.now.Add(s.cfg.PeerTTL)})
-			continue
+		if p.updated.Add(s.cfg.Linger).After(s.now) || !s.shelve(p) {
+			s.aging.push(aging{peer: p, due: s.now.Add(s.cfg.Linger)})
 		}
-		s.drop(p)
 	}
+	s.evict()
 }
 
+// room makes room for one more peer. Finished ones shrink first, the oldest before the others.
+func (s *Swarm) room() bool {
+	for range min(s.aging.len(), 64) {
+		if len(s.peers) < s.cfg.MaxPeers {
+			return true
+		}
+		p := s.aging.pop().peer
+		if s.peers[p.id] != p || p.open {
+			continue
+		}
+		if s.shelve(p) {
+			s.tally.Shrunk++
+		} else {
+			s.aging.push(aging{peer: p, due: s.now.Add(s.cfg.Linger)})
+		}
+	}
+	s.evict()
+	if len(s.peers) < s.cfg.MaxPeers {
+		return true
+	}
+	s.tally.Refused++
+	return false
+}
+
+// expireTasks forgets tasks of which nothing is left, unless somebody came back to them meanwhile.
 func (s *Swarm) expireTasks() {
-	for len(s.idle) > 0 && !s.idle[0].due.After(s.now) {
-		entry := s.idle[0]
-		s.idle = s.idle[1:]
+	for range min(s.idle.len(), perTick) {
+		if s.idle.front().due.After(s.now) {
+			return
+		}
+		entry := s.idle.pop()
 		if t := entry.task; t.empty() && t.idle == entry.count && s.tasks[t.id] == t {
 			delete(s.tasks, t.id)
+			s.contents.remove(t.slot)
+			s.unorder(t)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package swarm
 
 import (
-	"slices"
 	"time"
 
 	"github.com/darter-p2p/darter"
@@ -10,9 +9,24 @@ import (
 // HostView is a host as it stands.
 type HostView struct {
 	Host     *darter.Host // never changes
-	Evidence time.Time    // last sign of life
+	Evidence time.Time    // last sign of life that came to the swarm
 	Peers    int
+	Copies   int  // tasks of which only the location is kept
 	Unwell   bool // a seed whose health check fails
+	Verdict  darter.Verdict
+	Since    time.Time // of the verdict
+	Verified bool      // what it held before its last restart was confirmed, or dropped
+	Children int       // peers at work that were told of one of its peers
+}
+
+// HoldingView is what a host holds of one task, as far as is known.
+type HoldingView struct {
+	darter.Location
+	Peer     darter.PeerID
+	Seen     time.Time // when it was last said
+	Open     bool      // a stream is open: what it holds changes
+	Verified bool      // it was said in the present run of the host, or confirmed since
+	Counts   bool      // it is counted as a copy
 }
 
 // PeerView is a peer as it stands.
@@ -42,15 +56,29 @@ type TaskView struct {
 	State       string          // Pending, Running, Succeeded, as Dragonfly names it
 	Held        darter.PieceSet // what sharing peers hold together
 	Peers       []PeerView
+	Copies      int // locations that count, besides the peers
 	Created     time.Time
 	Updated     time.Time
 }
 
 // Hosts returns every host, in order of first announce.
 func (s *Swarm) Hosts() []HostView {
-	out := make([]HostView, len(s.roll))
-	for i, h := range s.roll {
-		out[i] = h.view()
+	out := make([]HostView, 0, s.roll.live)
+	for _, h := range s.roll.list {
+		if h != nil {
+			out = append(out, h.view())
+		}
+	}
+	return out
+}
+
+// Seeds returns the seeds among the hosts.
+func (s *Swarm) Seeds() []HostView {
+	out := make([]HostView, 0, s.seeds.live)
+	for _, h := range s.seeds.list {
+		if h != nil {
+			out = append(out, h.view())
+		}
 	}
 	return out
 }
@@ -65,7 +93,8 @@ func (s *Swarm) Host(id darter.HostID) (HostView, bool) {
 }
 
 func (h *host) view() HostView {
-	return HostView{Host: h.facts, Evidence: h.evidence, Peers: len(h.peers), Unwell: h.unwell}
+	return HostView{Host: h.facts, Evidence: h.evidence, Peers: h.peers, Copies: h.copies, Unwell: h.unwell, Verdict: h.verdict, Since: h.since,
+		Verified: h.agreed, Children: h.children}
 }
 
 // Task returns one task.
@@ -74,27 +103,14 @@ func (s *Swarm) Task(id darter.TaskID) (TaskView, bool) {
 	if t == nil {
 		return TaskView{}, false
 	}
-	return t.view(), true
+	return s.viewTask(t), true
 }
 
 // Tasks returns up to limit tasks, the most recently touched first.
 func (s *Swarm) Tasks(limit int) []TaskView {
-	all := make([]*task, 0, len(s.tasks))
-	for _, t := range s.tasks { // sorted below
-		all = append(all, t)
-	}
-	slices.SortFunc(all, func(a, b *task) int {
-		if c := b.updated.Compare(a.updated); c != 0 {
-			return c
-		}
-		if a.id < b.id {
-			return -1
-		}
-		return 1
-	})
-	out := make([]TaskView, 0, min(limit, len(all)))
-	for _, t := range all[:min(limit, len(all))] {
-		out = append(out, t.view())
+	out := make([]TaskView, 0, min(limit, len(s.tasks)))
+	for t := s.freshest; t != nil && len(out) < limit; t = t.older {
+		out = append(out, s.viewTask(t))
 	}
 	return out
 }
@@ -111,6 +127,15 @@ func (s *Swarm) Peer(id darter.PeerID) (PeerView, bool) {
 // Count returns how many hosts, tasks and peers there are.
 func (s *Swarm) Count() (hosts, tasks, peers int) { return len(s.hosts), len(s.tasks), len(s.peers) }
 
+// Locations returns how many copies are kept of which nothing but the location is known.
+func (s *Swarm) Locations() int { return s.records.live }
+
+// Tally returns what was counted.
+func (s *Swarm) Tally() Tally { return s.tally }
+
+// Backlog returns how many hosts await that their peers follow their verdict, and how many peers a look at their neighbours.
+func (s *Swarm) Backlog() (hosts, peers int) { return s.urgent.len() + s.reviews.len(), s.later.len() }
+
 func (p *peer) view() PeerView {
 	v := PeerView{Peer: p.id, Task: p.task.id, Host: p.host.facts, State: p.state(), Children: p.children,
 		Assigned: p.assigned.Len(), Priority: p.priority, Created: p.created, Updated: p.updated}
@@ -125,18 +150,22 @@ func (p *peer) view() PeerView {
 	return v
 }
 
-func (t *task) view() TaskView {
+func (s *Swarm) viewTask(t *task) TaskView {
 	v := TaskView{ID: t.id, URL: t.url, Tag: t.tag, Application: t.app, State: "Pending", Created: t.created, Updated: t.updated}
-	for _, p := range t.loose {
-		v.Peers = append(v.Peers, p.view())
-	}
-	for i, g := range t.groups {
-		for _, p := range g.peers {
-			v.Peers = append(v.Peers, p.view())
+	add := func(list []*peer) {
+		for _, p := range list {
+			if p != nil {
+				v.Peers = append(v.Peers, p.view())
+			}
 		}
+	}
+	add(t.loose.list)
+	for i, g := range t.groups {
+		add(g.peers.list)
+		v.Copies += g.known
 		if i == len(t.groups)-1 {
 			v.Layout, v.LayoutKnown, v.Held = g.layout, true, g.held().Clone()
-			if v.State = "Running"; g.active == 0 && g.held().Contains(g.all) {
+			if v.State = "Running"; g.work.live == 0 && g.held().Contains(g.all) {
 				v.State = "Succeeded"
 			}
 		}
