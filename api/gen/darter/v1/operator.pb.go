@@ -380,10 +380,12 @@ type HostEvent struct {
 	Epoch         uint64                 `protobuf:"fixed64,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
 	From          string                 `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"` // verdicts; equal when the event is not a change
 	To            string                 `protobuf:"bytes,6,opt,name=to,proto3" json:"to,omitempty"`
-	Reason        string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`     // one line for people
-	Evidence      string                 `protobuf:"bytes,8,opt,name=evidence,proto3" json:"evidence,omitempty"` // what led to it
-	Quiet         *durationpb.Duration   `protobuf:"bytes,9,opt,name=quiet,proto3" json:"quiet,omitempty"`       // since the last evidence for the host
+	Reason        string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`                        // one line for people
+	Evidence      string                 `protobuf:"bytes,8,opt,name=evidence,proto3" json:"evidence,omitempty"`                    // what led to it
+	LastHeard     *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=last_heard,json=lastHeard,proto3" json:"last_heard,omitempty"` // the last evidence for the host; absent when there was none
 	Policy        uint64                 `protobuf:"varint,10,opt,name=policy,proto3" json:"policy,omitempty"`
+	Exit          string                 `protobuf:"bytes,11,opt,name=exit,proto3" json:"exit,omitempty"`    // how its run ended, if that is what happened
+	Times         uint32                 `protobuf:"varint,12,opt,name=times,proto3" json:"times,omitempty"` // how often in a row the same was noted; 0 counts as once
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -474,9 +476,9 @@ func (x *HostEvent) GetEvidence() string {
 	return ""
 }
 
-func (x *HostEvent) GetQuiet() *durationpb.Duration {
+func (x *HostEvent) GetLastHeard() *timestamppb.Timestamp {
 	if x != nil {
-		return x.Quiet
+		return x.LastHeard
 	}
 	return nil
 }
@@ -484,6 +486,20 @@ func (x *HostEvent) GetQuiet() *durationpb.Duration {
 func (x *HostEvent) GetPolicy() uint64 {
 	if x != nil {
 		return x.Policy
+	}
+	return 0
+}
+
+func (x *HostEvent) GetExit() string {
+	if x != nil {
+		return x.Exit
+	}
+	return ""
+}
+
+func (x *HostEvent) GetTimes() uint32 {
+	if x != nil {
+		return x.Times
 	}
 	return 0
 }
@@ -1004,7 +1020,7 @@ const file_darter_v1_operator_proto_rawDesc = "" +
 	"\x11HostEventsRequest\x12\x17\n" +
 	"\ahost_id\x18\x01 \x01(\tR\x06hostId\x12\x14\n" +
 	"\x05after\x18\x02 \x01(\x04R\x05after\x12\x16\n" +
-	"\x06follow\x18\x03 \x01(\bR\x06follow\"\x99\x02\n" +
+	"\x06follow\x18\x03 \x01(\bR\x06follow\"\xcd\x02\n" +
 	"\tHostEvent\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x17\n" +
@@ -1013,10 +1029,13 @@ const file_darter_v1_operator_proto_rawDesc = "" +
 	"\x04from\x18\x05 \x01(\tR\x04from\x12\x0e\n" +
 	"\x02to\x18\x06 \x01(\tR\x02to\x12\x16\n" +
 	"\x06reason\x18\a \x01(\tR\x06reason\x12\x1a\n" +
-	"\bevidence\x18\b \x01(\tR\bevidence\x12/\n" +
-	"\x05quiet\x18\t \x01(\v2\x19.google.protobuf.DurationR\x05quiet\x12\x16\n" +
+	"\bevidence\x18\b \x01(\tR\bevidence\x129\n" +
+	"\n" +
+	"last_heard\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\tlastHeard\x12\x16\n" +
 	"\x06policy\x18\n" +
-	" \x01(\x04R\x06policy\"\x12\n" +
+	" \x01(\x04R\x06policy\x12\x12\n" +
+	"\x04exit\x18\v \x01(\tR\x04exit\x12\x14\n" +
+	"\x05times\x18\f \x01(\rR\x05times\"\x12\n" +
 	"\x10ListZonesRequest\"a\n" +
 	"\x11ListZonesResponse\x12+\n" +
 	"\x05zones\x18\x01 \x03(\v2\x15.darter.v1.ZoneStatusR\x05zones\x12\x1f\n" +
@@ -1100,7 +1119,7 @@ var file_darter_v1_operator_proto_depIdxs = []int32{
 	13, // 1: darter.v1.HostStatus.heard:type_name -> google.protobuf.Timestamp
 	14, // 2: darter.v1.HostStatus.interval:type_name -> google.protobuf.Duration
 	13, // 3: darter.v1.HostEvent.at:type_name -> google.protobuf.Timestamp
-	14, // 4: darter.v1.HostEvent.quiet:type_name -> google.protobuf.Duration
+	13, // 4: darter.v1.HostEvent.last_heard:type_name -> google.protobuf.Timestamp
 	7,  // 5: darter.v1.ListZonesResponse.zones:type_name -> darter.v1.ZoneStatus
 	13, // 6: darter.v1.ZoneStatus.since:type_name -> google.protobuf.Timestamp
 	13, // 7: darter.v1.ZoneStatus.lifted_until:type_name -> google.protobuf.Timestamp
