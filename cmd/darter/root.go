@@ -41,6 +41,13 @@ func root() *cobra.Command {
 			}
 			return s, nil
 		},
+		OpenOperator: func(ctx context.Context, socket string) (cli.Operator, error) {
+			o, err := rpc.OpenOperator(ctx, socket)
+			if err != nil {
+				return nil, err
+			}
+			return o, nil
+		},
 		Standalone: standalone,
 	}
 	c.AddCommand(app.Commands()...)
@@ -56,7 +63,7 @@ func bind(set *pflag.FlagSet) func() (cli.Settings, error) {
 		if err != nil {
 			return cli.Settings{}, err
 		}
-		return cli.Settings{Socket: cfg.SocketPath(), Scheduler: cfg.Daemon.Schedulers, DataDir: cfg.DataDir}, nil
+		return cli.Settings{Socket: cfg.SocketPath(), Operator: cfg.OperatorSocketPath(), Scheduler: cfg.Daemon.Schedulers, DataDir: cfg.DataDir}, nil
 	}
 }
 

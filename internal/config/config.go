@@ -44,6 +44,9 @@ type Scheduler struct {
 	Listen      string `yaml:"listen" env:"LISTEN" flag:"scheduler-listen" roles:"scheduler,up" kind:"listen" doc:"where the scheduler's gRPC API listens"`
 	Metrics     string `yaml:"metrics" env:"METRICS" flag:"scheduler-metrics" roles:"scheduler" kind:"listen" doc:"where the scheduler's metrics and health listen"`
 	AdvertiseIP string `yaml:"advertise_ip" env:"ADVERTISE_IP" flag:"scheduler-advertise-ip" roles:"scheduler,up" kind:"ip" doc:"address under which daemons reach this scheduler; empty means the first non-loopback one"`
+
+	OperatorSocket string `yaml:"operator_socket" env:"OPERATOR_SOCKET" flag:"operator-socket" roles:"scheduler,up,client" doc:"unix socket on which the scheduler takes orders about hosts; empty means the default place"`
+	LivenessPolicy string `yaml:"liveness_policy" env:"LIVENESS_POLICY" flag:"liveness-policy" roles:"scheduler,up" doc:"YAML file with the liveness policy, read again when it changes; empty means the defaults"`
 }
 
 // Daemon is the daemon role's part.

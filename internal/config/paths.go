@@ -43,6 +43,14 @@ func (c *Config) SocketPath() string {
 	return DefaultSocket(c.DataDir)
 }
 
+// OperatorSocketPath returns the scheduler's own socket in force.
+func (c *Config) OperatorSocketPath() string {
+	if c.Scheduler.OperatorSocket != "" {
+		return c.Scheduler.OperatorSocket
+	}
+	return filepath.Join(c.RoleDir("scheduler"), "operator.sock")
+}
+
 // defaultFiles are looked for, in this order, when no file is named.
 func defaultFiles() []string {
 	var out []string
