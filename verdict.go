@@ -2,6 +2,7 @@ package darter
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -31,15 +32,50 @@ func (v Verdict) String() string {
 // Hidden reports whether a host of this verdict is to be kept from children although it may come back.
 func (v Verdict) Hidden() bool { return v == Offline || v == Draining || v == Forgotten || v == Left }
 
-// HostEvent is one line of a host's timeline: a verdict that changed, or something that was noted.
-type HostEvent struct {
-	Seq      uint64 // grows by one with each event of one run of the scheduler
-	At       time.Time
-	Host     HostID
-	Epoch    Epoch
-	From, To Verdict       // equal when the verdict did not change
-	Reason   string        // one line for people
-	Evidence string        // what led to it, a short word
-	Quiet    time.Duration // since the last evidence for the host
-	Policy   uint64        // number of the policy that decided
+// ParseVerdict reads what String writes.
+func ParseVerdict(s string) (Verdict, bool) {
+	i := slices.Index(verdictNames[1:], s)
+	return Verdict(i + 1), i >= 0
 }
+
+// Exit is how a run of a host ended, as far as the scheduler can tell.
+type Exit uint8
+
+// Exits. Running is no exit.
+const (
+	Running       Exit = iota
+	ExitGraceful       // it took its leave
+	ExitDrain          // it was drained first
+	ExitCrash          // it fell silent for good
+	ExitRestart        // a new run of the same host took over
+	ExitReplaced       // a new run with another store took over
+	ExitPartition      // it came back: it had only been out of reach
+	ExitAdmin          // an operator had it forgotten
+)
+
+var exitNames = [...]string{"running", "graceful", "drain", "crash", "restart", "replaced", "partition", "admin"}
+
+func (e Exit) String() string {
+	if int(e) < len(exitNames) {
+		return exitNames[e]
+	}
+	return fmt.Sprintf("exit(%d)", uint8(e))
+}
+
+// HostEvent is a line in the history of a host: a change of verdict, or something odd that was counted.
+type HostEvent struct {
+	Seq       uint64 // in the feed of all hosts; 0 in the history of one
+	At        time.Time
+	Host      HostID
+	Epoch     Epoch
+	From, To  Verdict
+	Reason    string    // why, from a closed list
+	Evidence  string    // what kind of sign it rests upon
+	LastHeard time.Time // zero when it was never heard
+	Exit      Exit
+	Times     int    // how often in a row
+	Policy    uint64 // number of the policy that decided
+}
+
+// ParseExit reads what String writes; what is unknown counts as Running.
+func ParseExit(s string) Exit { return Exit(max(slices.Index(exitNames[:], s), 0)) }

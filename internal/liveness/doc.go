@@ -1,0 +1,2 @@
+// Package liveness decides what to think of a host.
+package liveness
