@@ -83,7 +83,7 @@ func fill(t *rapid.T, name string, most int) (*Tree, naive) {
 
 func TestTreeIsASetOfLocations(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		tree, plain := fill(t, "steps", 600)
+		tree, plain := fill(t, "steps", 400)
 		if got, want := tree.Digest(), plain.digest(""); got != want {
 			t.Fatalf("digest %v, want %v", got, want)
 		}
@@ -111,8 +111,8 @@ func TestTreeIsASetOfLocations(t *testing.T) {
 
 func TestWalkFindsTheDifference(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		mine, known := fill(t, "mine", 900)
-		theirs, held := fill(t, "theirs", 900)
+		mine, known := fill(t, "mine", 400)
+		theirs, held := fill(t, "theirs", 400)
 		if rapid.Bool().Draw(t, "alike") { // most of the time, little differs
 			for id, l := range known {
 				if _, other := held[id]; !other {

@@ -39,6 +39,9 @@ func NewWalk(mine *Tree, theirs darter.InventoryDigest) *Walk {
 // Done reports whether nothing is left to be asked or answered.
 func (w *Walk) Done() bool { return len(w.open) == 0 && len(w.asked) == 0 }
 
+// Pending reports whether answers to questions are missing.
+func (w *Walk) Pending() bool { return len(w.asked) > 0 }
+
 // Next returns up to MaxQuestions questions that come next, and none while answers to earlier ones are missing.
 func (w *Walk) Next() []Question {
 	if len(w.asked) > 0 {

@@ -13,7 +13,8 @@ type Announcer struct {
 
 	mu struct {
 		sync.Mutex
-		kicks map[netip.AddrPort]chan struct{} // one per scheduler that is being spoken to
+		kicks  map[netip.AddrPort]chan struct{} // one per scheduler that is being spoken to
+		leased map[netip.AddrPort]bool          // a lease is held: announcements are rare, and say so
 	}
 }
 
@@ -23,7 +24,7 @@ func New(cfg Config) (*Announcer, error) {
 		return nil, err
 	}
 	a := &Announcer{cfg: cfg}
-	a.mu.kicks = make(map[netip.AddrPort]chan struct{})
+	a.mu.kicks, a.mu.leased = make(map[netip.AddrPort]chan struct{}), make(map[netip.AddrPort]bool)
 	return a, nil
 }
 
@@ -49,7 +50,9 @@ func (a *Announcer) Introduce(ctx context.Context, at netip.AddrPort) error {
 	ctx, cancel := context.WithTimeout(ctx, a.cfg.Limit)
 	defer cancel()
 	began := time.Now()
-	err := a.cfg.Schedulers.AnnounceHost(ctx, at, a.cfg.Host())
+	h := a.cfg.Host()
+	h.Interval = a.interval(at)
+	err := a.cfg.Schedulers.AnnounceHost(ctx, at, h)
 	switch {
 	case err != nil && a.cfg.Events.Failed != nil:
 		a.cfg.Events.Failed(at, err)
@@ -57,6 +60,27 @@ func (a *Announcer) Introduce(ctx context.Context, at netip.AddrPort) error {
 		a.cfg.Events.Announced(at, time.Since(began))
 	}
 	return err
+}
+
+// interval returns the time between two announcements as it is now, which is what an announcement promises.
+func (a *Announcer) interval(at netip.AddrPort) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.mu.leased[at] {
+		return a.cfg.LeaseAnnounce
+	}
+	return a.cfg.Interval
+}
+
+// lease notes whether a lease with a scheduler is held.
+func (a *Announcer) lease(at netip.AddrPort, held bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if held {
+		a.mu.leased[at] = true
+	} else {
+		delete(a.mu.leased, at)
+	}
 }
 
 // Leave tells every scheduler in force that this host leaves, and waits until all answered or ctx ends.

@@ -99,12 +99,12 @@ func (f *Facts) network(h *darter.Host, last, now counters) {
 	if last.at.IsZero() || seconds <= 0 {
 		return
 	}
-	h.Network.Rx = rate(last.rx, now.rx, seconds)
-	h.Network.Tx = rate(last.tx, now.tx, seconds)
+	h.Network.Rx = speed(last.rx, now.rx, seconds)
+	h.Network.Tx = speed(last.tx, now.tx, seconds)
 }
 
-// rate returns bits per second; a counter that went backwards (a link that went away) gives 0.
-func rate(was, is uint64, seconds float64) uint64 {
+// speed returns bits per second; a counter that went backwards (a link that went away) gives 0.
+func speed(was, is uint64, seconds float64) uint64 {
 	if is < was {
 		return 0
 	}

@@ -75,21 +75,10 @@ func (a *Announcer) Run(ctx context.Context) error {
 	}
 }
 
-// speak announces to one scheduler until ctx ends.
+// speak speaks to one scheduler until ctx ends.
 func (a *Announcer) speak(ctx context.Context, at netip.AddrPort, kick <-chan struct{}) {
-	wait := a.cfg.First
-	for {
-		next := a.cfg.Interval
-		if err := a.Introduce(ctx, at); err != nil {
-			next = jittered(wait)
-			wait = min(2*wait, a.cfg.Max)
-		} else {
-			wait = a.cfg.First
-		}
-		if !pause(ctx, next, kick) {
-			return
-		}
-	}
+	s := &speaker{a: a, at: at, kick: kick, wait: a.cfg.First, leaseWait: a.cfg.First}
+	s.run(ctx)
 }
 
 // pause waits for d or a kick, and reports whether ctx still runs.
