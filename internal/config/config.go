@@ -60,7 +60,7 @@ type Daemon struct {
 	DebugListen      string      `yaml:"debug_listen" env:"DEBUG_LISTEN" flag:"debug-listen" roles:"daemon,scheduler,manager,up" kind:"loopback" doc:"where profiles and the flight recorder listen; loopback only; empty or \"off\" is off"`
 	Manager          string      `yaml:"manager" env:"MANAGER" flag:"manager" roles:"daemon" kind:"address" doc:"manager's gRPC address; it tells which schedulers there are"`
 	Schedulers       []string    `yaml:"schedulers" env:"SCHEDULERS" flag:"scheduler" roles:"daemon,client" kind:"address" doc:"scheduler, as host:port (repeat for more); used when no manager is set"`
-	AnnounceInterval Duration    `yaml:"announce_interval" env:"ANNOUNCE_INTERVAL" flag:"announce-interval" roles:"daemon,up" min:"1s" doc:"time between two announcements to the schedulers"`
+	AnnounceInterval Duration    `yaml:"announce_interval" env:"ANNOUNCE_INTERVAL" flag:"announce-interval" roles:"daemon,up" min:"50ms" doc:"time between two announcements to the schedulers"`
 	DownloadRate     darter.Size `yaml:"download_rate" env:"DOWNLOAD_RATE" flag:"download-rate" roles:"daemon,up" doc:"bytes per second fetched from peers; 0 is unlimited"`
 	UploadRate       darter.Size `yaml:"upload_rate" env:"UPLOAD_RATE" flag:"upload-rate" roles:"daemon,up" doc:"bytes per second served to peers; 0 is unlimited"`
 	SourceRate       darter.Size `yaml:"source_rate" env:"SOURCE_RATE" flag:"source-rate" roles:"daemon,up" doc:"bytes per second fetched from sources; 0 is unlimited"`

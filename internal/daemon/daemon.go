@@ -38,6 +38,7 @@ type Daemon struct {
 	manager    *rpc.Manager // nil without one
 	members    *announce.Membership
 	announcer  *announce.Announcer
+	holdings   *announce.Holdings
 	facts      *announce.Facts
 	engine     *fetch.Engine
 	upload     *rpc.Upload
@@ -57,7 +58,7 @@ func New(cfg Config) (*Daemon, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	d := &Daemon{cfg: cfg, ready: make(chan struct{}), recall: make(chan struct{}, 1)}
+	d := &Daemon{cfg: cfg, ready: make(chan struct{}), recall: make(chan struct{}, 1), holdings: announce.NewHoldings()}
 	d.mu.knows = map[netip.AddrPort]bool{}
 	d.host = introduce(cfg)
 	st, err := disk.Open(disk.Config{Dir: filepath.Join(cfg.DataDir, "store"), IdleFiles: disk.DefaultConfig().IdleFiles, Events: cfg.Events.Store})
@@ -124,7 +125,7 @@ func portOf(l net.Listener) uint16 {
 
 func (d *Daemon) buildServing() (err error) {
 	cfg := serve.DefaultConfig()
-	cfg.Store = d.disk
+	cfg.Store = noted{d.disk, d.holdings.Remove}
 	cfg.Transport.Listener, cfg.Transport.DrainTimeout = d.cfg.Pieces, d.cfg.Drain
 	if d.cfg.UploadSlots > 0 {
 		cfg.Transport.Slots = d.cfg.UploadSlots
@@ -180,6 +181,7 @@ func (d *Daemon) buildUpwards() (err error) {
 	ac := announce.DefaultConfig()
 	ac.Host, ac.Members, ac.Schedulers, ac.Events = d.facts.Host, d.members, d.schedulers, d.cfg.Events.Announce
 	ac.Interval = d.cfg.AnnounceInterval
+	ac.Leases, ac.Inventory, ac.Load = leaser{d.schedulers}, d.holdings, d.load
 	ac.Events.Announced = d.announced
 	d.announcer, err = announce.New(ac)
 	return err
@@ -208,7 +210,7 @@ func (d *Daemon) buildFetching() (err error) {
 	fc.NewPeer = func() darter.PeerID { return identity.NewPeerID(d.host.IP, d.host.Hostname, d.host.Kind) }
 	fc.Download, fc.Origin = pacer(d.cfg.DownloadRate), pacer(d.cfg.SourceRate)
 	fc.Events = d.cfg.Events.Fetch
-	fc.Events.Ended = d.ended
+	fc.Events.Started, fc.Events.Ended = d.begun, d.ended
 	if d.sociable() {
 		fc.Scheduler, fc.Neighbours = schedulerAdapter{d.schedulers}, d.neighbours
 	}
@@ -240,6 +242,7 @@ func (d *Daemon) buildDoors() (err error) {
 
 // ended tells those who count on this host's pieces that no more will come.
 func (d *Daemon) ended(e fetch.Ended) {
+	d.note(e.Task)
 	if e.Err != nil {
 		d.shelf.Failed(e.Task, e.Err)
 	}
@@ -251,6 +254,7 @@ func (d *Daemon) ended(e fetch.Ended) {
 // regrouped puts another set of schedulers in force.
 func (d *Daemon) regrouped(set []netip.AddrPort) {
 	d.schedulers.Set(set)
+	d.holdings.Divide(set)
 	if f := d.cfg.Events.Membership.Changed; f != nil {
 		f(set)
 	}
@@ -258,6 +262,7 @@ func (d *Daemon) regrouped(set []netip.AddrPort) {
 
 func (d *Daemon) remembered(set []netip.AddrPort, file string) {
 	d.schedulers.Set(set)
+	d.holdings.Divide(set)
 	if f := d.cfg.Events.Membership.FromFile; f != nil {
 		f(set, file)
 	}

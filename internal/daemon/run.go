@@ -40,7 +40,7 @@ func (d *Daemon) Run(ctx context.Context) error {
 	start(&second, outer, d.upload.Run)
 	start(&first, inner, d.engine.Run)
 	start(&first, inner, d.socket.Run)
-	start(&first, inner, d.disk.Recheck)
+	start(&first, inner, d.noteAll)
 	if d.sociable() {
 		start(&first, inner, d.members.Run)
 		start(&first, inner, d.announcer.Run)

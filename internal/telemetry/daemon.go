@@ -58,7 +58,8 @@ type Daemon struct {
 	piecesSent, conversationsLost                     prometheus.Counter
 	quarantined                                       *prometheus.CounterVec
 	dropped, droppedBytes, mended                     prometheus.Counter
-	announced                                         *prometheus.CounterVec
+	announced, leases                                 *prometheus.CounterVec
+	renewed, told                                     prometheus.Counter
 	schedulers                                        prometheus.Gauge
 	served                                            *prometheus.CounterVec
 	schedulersDown, sourceRetries                     prometheus.Counter
@@ -91,6 +92,9 @@ func NewDaemon(r *Registry, log *slog.Logger, t *Tracing) *Daemon {
 		droppedBytes:      r.counter("darter_store_dropped_bytes_total", "Bytes of such pieces."),
 		mended:            r.counter("darter_store_mended_records_total", "Damaged piece records that were skipped."),
 		announced:         r.counters("darter_announcements_total", "Announcements to schedulers, by outcome.", "outcome"),
+		leases:            r.counters("darter_leases_total", "Leases with schedulers, by what became of them.", "outcome"),
+		renewed:           r.counter("darter_lease_renewals_total", "Renewals that schedulers granted."),
+		told:              r.counter("darter_inventory_told_total", "Locations that schedulers asked for and were told."),
 		served:            r.counters("darter_upload_calls_total", "Calls of other hosts and schedulers.", "method", "outcome"),
 		schedulersDown:    r.counter("darter_scheduler_failures_total", "Times a scheduler failed and was left alone for a while."),
 		sourceRetries:     r.counter("darter_source_retries_total", "Requests to sources that were tried again."),
@@ -322,6 +326,25 @@ func (d *Daemon) announceEvents() announce.Events {
 			d.announced.WithLabelValues("left").Inc()
 			d.log.Info("told the scheduler that this host leaves", "scheduler", at.String(), "error", err)
 		},
+		Leased: func(at netip.AddrPort, next time.Duration) {
+			d.leases.WithLabelValues("granted").Inc()
+			d.log.Info("a scheduler granted a lease", "scheduler", at.String(), "renew_seconds", next.Seconds())
+		},
+		Renewed: func(netip.AddrPort) { d.renewed.Inc() },
+		LeaseEnded: func(at netip.AddrPort, err error) {
+			if darter.KindOf(err) == darter.NotFound {
+				d.leases.WithLabelValues("none").Inc()
+				d.log.Debug("a scheduler grants no leases; it hears announcements", "scheduler", at.String())
+				return
+			}
+			d.leases.WithLabelValues("ended").Inc()
+			d.log.Warn("a lease ended; another one is asked for, and announcements go on", "scheduler", at.String(), "error", err)
+		},
+		Superseded: func(at netip.AddrPort, later darter.Epoch) {
+			d.leases.WithLabelValues("superseded").Inc()
+			d.log.Error("a scheduler listens to a later run of this host: two machines use one host id, or a clock went back", "scheduler", at.String(), "later_epoch", uint64(later))
+		},
+		Told: func(_ netip.AddrPort, locations int) { d.told.Add(float64(locations)) },
 	}
 }
 
