@@ -89,11 +89,18 @@ func (r *Roster) onChildFailed(e ChildFailed) {
 	}
 	if h.state != darter.Suspect && r.believed(d) >= r.policy.Suspicion.Reports {
 		r.suspect(h, Reported, Child)
-	} else if h.state == darter.Suspect {
-		r.release(h)
+		return
+	}
+	r.release(h)
+	r.worse(h)
+}
+
+// worse follows a new sign against a host: it is asked, and if it is suspect already, it has less time to refute.
+func (r *Roster) worse(h *host) {
+	r.probe(h)
+	if h.state == darter.Suspect {
 		r.plan(h, r.due(h))
 	}
-	r.probe(h)
 }
 
 // release ends the holding down of a host that has worse against it now.
@@ -108,7 +115,7 @@ func (r *Roster) release(h *host) {
 func (d *doubt) remember(by *host, now time.Duration) {
 	at := 0
 	for i, rep := range d.reports {
-		if rep.by == by || rep.by == nil {
+		if rep.by == nil || rep.by.id == by.id { // a child that left and came back is one child
 			at = i
 			break
 		}
@@ -136,7 +143,7 @@ func (r *Roster) onStreamReset(e StreamReset) {
 	}
 	d := h.doubts(Stream)
 	d.broke, d.reset = true, r.clock.inner
-	r.probe(h)
+	r.worse(h)
 }
 
 func (r *Roster) onHinted(e Hinted) {
@@ -146,7 +153,7 @@ func (r *Roster) onHinted(e Hinted) {
 	}
 	d := h.doubts(Hint)
 	d.hinted, d.hint = true, r.clock.inner
-	r.probe(h)
+	r.worse(h)
 }
 
 // probe puts a host into the queue of those to be asked, once at a time and no more often than Every.

@@ -32,10 +32,14 @@ func (r *Roster) due(h *host) time.Duration {
 		if h.held {
 			return min(h.until, fresh+r.silence(h))
 		}
-		if h.doubt != nil && !h.asked {
-			return min(r.refutable(h), h.next)
+		due := r.refutable(h)
+		if h.doubt != nil {
+			due = min(due, h.next)
 		}
-		return r.refutable(h)
+		if counts := fresh + r.silence(h); counts > r.clock.inner { // then silence is one more sign against it
+			due = min(due, counts)
+		}
+		return due
 	case darter.Offline:
 		return max(h.since, r.baseline) + r.policy.Forget.After.Std()
 	default: // draining

@@ -152,9 +152,10 @@ func (m *model) apply(ev Evidence, now time.Duration) {
 			m.sign(h, Word, now)
 		}
 	case Served:
-		for _, id := range []darter.HostID{e.By, e.Host} {
-			if h := m.hosts[id]; h != nil {
-				m.sign(h, map[bool]Sign{true: Word, false: Child}[id == e.By], now)
+		if by := m.hosts[e.By]; by != nil {
+			m.sign(by, Word, now)
+			if h := m.hosts[e.Host]; h != nil && h != by {
+				m.sign(h, Child, now)
 			}
 		}
 	case Leave:

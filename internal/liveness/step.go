@@ -49,7 +49,9 @@ func (r *Roster) handle(ev Evidence) (more bool) {
 		r.onHeard(e.Host, Word)
 	case Served:
 		r.onHeard(e.By, Word)
-		r.onHeard(e.Host, Child)
+		if e.By != e.Host && r.hosts[e.By] != nil { // nobody vouches for himself, and a stranger for nobody
+			r.onHeard(e.Host, Child)
+		}
 	case Leave:
 		r.onLeave(e)
 	case StreamReset:
