@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/darter-p2p/darter"
@@ -164,12 +165,18 @@ func (l *loop) local(err error) bool {
 }
 
 // refusedBy notes that a parent did not give a piece. The scheduler hears of it only when the parent is to blame: it
-// blocks a reported parent for this peer, and one that is busy, or that dropped a piece, is none to lose.
+// blocks a reported parent for this peer, and one that is busy, or that dropped a piece, is none to lose. One whose
+// machine says that nobody listens is reported at once: others are to be spared the attempt.
 func (l *loop) refusedBy(k *asking, why FailReason, err error) {
 	l.failed(k.ask.From, why)
-	if l.talk != nil && (why == BadBytes || why == Stalled && k.received.Load() > 0 || l.picker.Struck(k.ask.From)) {
+	if l.talk != nil && (why == BadBytes || why == Stalled && k.received.Load() > 0 || l.picker.Struck(k.ask.From) || nobodyListens(err)) {
 		l.talk.Report(darter.Report{Kind: darter.PieceFailed, Piece: darter.Piece{Number: k.ask.Piece, Parent: k.ask.From}, Err: err})
 	}
+}
+
+// nobodyListens tells a refusal by the network from a silence, which may be a full uplink.
+func nobodyListens(err error) bool {
+	return errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, syscall.EHOSTUNREACH) || errors.Is(err, syscall.ENETUNREACH)
 }
 
 // took records a committed piece and tells the scheduler.

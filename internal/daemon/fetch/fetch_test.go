@@ -217,6 +217,26 @@ func TestBusyParentIsNotReported(t *testing.T) {
 	})
 }
 
+// A parent that refuses connections is reported at its first refusal, although no piece was ever asked of it: three strikes
+// with rests between them would keep it on offer to others for seconds.
+func TestRefusedConnectionIsReportedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 4*mib)
+		holder, child := w.node("holder", true), w.node("child", true)
+		getAll(t, w, []*node{holder})
+		holder.shut.Store(true)
+		var whole sync.WaitGroup
+		whole.Go(func() { getAll(t, w, []*node{child}) })
+		time.Sleep(500 * time.Millisecond)
+		if !w.sched.heard(child, darter.PieceFailed) {
+			t.Error("half a second after the refusal the scheduler does not know of it")
+		}
+		whole.Wait()
+		holder.stop()
+		child.stop()
+	})
+}
+
 // A parent whose bytes are wrong but agree with their CRC is caught by the digest, and the
 // source mends it.
 func TestDigestCatchesALyingParent(t *testing.T) {

@@ -10,10 +10,12 @@ import (
 	"hash/crc32"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,6 +49,7 @@ type node struct {
 	lie    atomic.Bool  // serves wrong bytes with a matching CRC
 	bad    atomic.Bool  // serves wrong bytes with the right CRC
 	mute   atomic.Bool  // accepts requests and never answers
+	shut   atomic.Bool  // refuses connections for pieces, but not for what it holds
 	busy   atomic.Int32 // how many requests are still turned away
 	addr   netip.AddrPort
 
@@ -297,6 +300,9 @@ func (x neighbours) Fetch(ctx context.Context, id darter.TaskID, m uint32, from 
 	time.Sleep(time.Millisecond)
 	if n == nil || n.dead.Load() {
 		return darter.Piece{}, errGone
+	}
+	if n.shut.Load() {
+		return darter.Piece{}, &darter.Error{Kind: darter.Unavailable, Op: "ask parent", Err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}
 	}
 	if n.busy.Add(-1) >= 0 {
 		return darter.Piece{}, &darter.Error{Kind: darter.Unavailable, Op: "ask parent", Err: errors.New("busy")}
