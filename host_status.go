@@ -23,8 +23,7 @@ type ZoneStatus struct {
 	Guard   string    // "open", "partial", "full" or "self-fault"
 	Since   time.Time // of the guard's state
 	Hosts   int
-	Suspect int
-	Offline int
+	Down    int       // suspect or offline
 	Waiting int       // offline for long enough to be forgotten, held back by the guard
 	Lifted  time.Time // an operator lifted the guard until then; zero when not
 }

@@ -74,8 +74,7 @@ func ToHostEvent(m *darterv1.HostEvent) (darter.HostEvent, error) {
 
 // FromZoneStatus writes the state of a zone's guard.
 func FromZoneStatus(z darter.ZoneStatus) *darterv1.ZoneStatus {
-	m := &darterv1.ZoneStatus{Zone: z.Zone, Guard: z.Guard, Since: FromTime(z.Since), Hosts: uint32(z.Hosts), Suspect: uint32(z.Suspect),
-		Offline: uint32(z.Offline), Waiting: uint32(z.Waiting)}
+	m := &darterv1.ZoneStatus{Zone: z.Zone, Guard: z.Guard, Since: FromTime(z.Since), Hosts: uint32(z.Hosts), Down: uint32(z.Down), Waiting: uint32(z.Waiting)}
 	if !z.Lifted.IsZero() {
 		m.LiftedUntil = FromTime(z.Lifted)
 	}
@@ -84,8 +83,8 @@ func FromZoneStatus(z darter.ZoneStatus) *darterv1.ZoneStatus {
 
 // ToZoneStatus reads it.
 func ToZoneStatus(m *darterv1.ZoneStatus) darter.ZoneStatus {
-	return darter.ZoneStatus{Zone: cut(m.GetZone()), Guard: cut(m.GetGuard()), Since: ToTime(m.GetSince()), Hosts: int(m.GetHosts()), Suspect: int(m.GetSuspect()),
-		Offline: int(m.GetOffline()), Waiting: int(m.GetWaiting()), Lifted: ToTime(m.GetLiftedUntil())}
+	return darter.ZoneStatus{Zone: cut(m.GetZone()), Guard: cut(m.GetGuard()), Since: ToTime(m.GetSince()), Hosts: int(m.GetHosts()), Down: int(m.GetDown()),
+		Waiting: int(m.GetWaiting()), Lifted: ToTime(m.GetLiftedUntil())}
 }
 
 // FromPolicyStatus writes a policy in force.

@@ -74,8 +74,7 @@ type ZoneRow struct {
 	Guard   string     `json:"guard"`
 	Since   *time.Time `json:"since,omitempty"`
 	Hosts   int        `json:"hosts"`
-	Suspect int        `json:"suspect"`
-	Offline int        `json:"offline"`
+	Down    int        `json:"down"`    // suspect or offline
 	Waiting int        `json:"waiting"` // would be forgotten if the guard let them
 	Lifted  *time.Time `json:"lifted_until,omitempty"`
 }
@@ -122,13 +121,13 @@ func (a *App) zoneListCommand() *cobra.Command {
 }
 
 func zoneRow(z darter.ZoneStatus) ZoneRow {
-	return ZoneRow{Zone: z.Zone, Guard: z.Guard, Since: known(z.Since), Hosts: z.Hosts, Suspect: z.Suspect, Offline: z.Offline, Waiting: z.Waiting, Lifted: known(z.Lifted)}
+	return ZoneRow{Zone: z.Zone, Guard: z.Guard, Since: known(z.Since), Hosts: z.Hosts, Down: z.Down, Waiting: z.Waiting, Lifted: known(z.Lifted)}
 }
 
 func zoneTable(r zoneReport, now time.Time) table {
-	t := table{head: []string{"ZONE", "GUARD", "SINCE", "HOSTS", "SUSPECT", "OFFLINE", "WAITING"}}
+	t := table{head: []string{"ZONE", "GUARD", "SINCE", "HOSTS", "DOWN", "WAITING"}}
 	for _, z := range r.Zones {
-		t.rows = append(t.rows, []string{z.Zone, z.Guard, since(z.Since, now), fmt.Sprint(z.Hosts), fmt.Sprint(z.Suspect), fmt.Sprint(z.Offline), fmt.Sprint(z.Waiting)})
+		t.rows = append(t.rows, []string{z.Zone, z.Guard, since(z.Since, now), fmt.Sprint(z.Hosts), fmt.Sprint(z.Down), fmt.Sprint(z.Waiting)})
 	}
 	return t
 }

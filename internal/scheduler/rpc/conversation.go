@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,7 +10,9 @@ import (
 
 	commonv2 "d7y.io/api/v2/pkg/apis/common/v2"
 	schedulerv2 "d7y.io/api/v2/pkg/apis/scheduler/v2"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/darter-p2p/darter"
@@ -23,6 +26,7 @@ type conversation struct {
 	peer    darter.PeerID
 	task    darter.TaskID
 	host    darter.HostID
+	conn    uint64 // the connection it came on
 	began   time.Time
 	want    darter.Want // without headers
 	joined  bool        // the hub knows it; set under its lock
@@ -49,6 +53,12 @@ func (c *conversation) end(err error) {
 	})
 }
 
+// broke reports whether the stream ended without a word of either side.
+func (c *conversation) broke() bool {
+	<-c.done
+	return errors.Is(c.err, context.Canceled) || status.Code(c.err) == codes.Canceled || status.Code(c.err) == codes.Unavailable
+}
+
 // push queues an effect; false when the queue is full.
 func (c *conversation) push(e swarm.Effect) bool {
 	select {
@@ -64,7 +74,7 @@ func (s *Server) AnnouncePeer(stream schedulerv2.Scheduler_AnnouncePeerServer) e
 	if err := stream.SendHeader(metadata.Pairs(wire.MetaNative, "1")); err != nil {
 		return err
 	}
-	c := &conversation{hub: s.hub, began: time.Now(), out: make(chan swarm.Effect, s.cfg.Queue), done: make(chan struct{})}
+	c := &conversation{hub: s.hub, conn: connOf(stream.Context()), began: time.Now(), out: make(chan swarm.Effect, s.cfg.Queue), done: make(chan struct{})}
 	if md, ok := metadata.FromIncomingContext(stream.Context()); ok {
 		c.heldNow = first(md, wire.MetaHeld)
 	}
@@ -213,10 +223,10 @@ func (c *conversation) report(m *schedulerv2.AnnouncePeerRequest) (over bool, er
 	switch r := m.GetRequest().(type) {
 	case *schedulerv2.AnnouncePeerRequest_DownloadPeerStartedRequest:
 		tell(ev.PeerStarted, PeerStarted{Kind: c.kind, Priority: c.want.Priority})
-		h.step(swarm.PeerStarted{Peer: c.peer})
+		h.said(c.host, swarm.PeerStarted{Peer: c.peer})
 	case *schedulerv2.AnnouncePeerRequest_DownloadPeerBackToSourceStartedRequest:
 		tell(ev.PeerStarted, PeerStarted{Kind: c.kind, Priority: c.want.Priority, FromSource: true})
-		h.step(swarm.SourceStarted{Peer: c.peer})
+		h.said(c.host, swarm.SourceStarted{Peer: c.peer})
 	case *schedulerv2.AnnouncePeerRequest_ReschedulePeerRequest:
 		c.reschedule(r.ReschedulePeerRequest)
 	case *schedulerv2.AnnouncePeerRequest_DownloadPieceFinishedRequest:
@@ -226,12 +236,12 @@ func (c *conversation) report(m *schedulerv2.AnnouncePeerRequest) (over bool, er
 	case *schedulerv2.AnnouncePeerRequest_DownloadPieceFailedRequest:
 		f := r.DownloadPieceFailedRequest
 		tell(ev.PieceFailed, PieceFailed{Kind: c.kind})
-		h.step(swarm.PieceFailed{Peer: c.peer, Parent: darter.PeerID(f.GetParentId()), Piece: f.GetPieceNumber(), Temporary: f.GetTemporary()})
+		h.said(c.host, swarm.PieceFailed{Peer: c.peer, Parent: darter.PeerID(f.GetParentId()), Piece: f.GetPieceNumber(), Temporary: f.GetTemporary()})
 	case *schedulerv2.AnnouncePeerRequest_DownloadPieceBackToSourceFailedRequest:
 		f := r.DownloadPieceBackToSourceFailedRequest
 		b := wire.ToPieceSourceFailed(f)
 		tell(ev.PieceFailed, PieceFailed{Kind: c.kind, FromSource: true})
-		h.step(swarm.PieceSourceFailed{Peer: c.peer, Piece: f.GetPieceNumber(), Fault: swarm.Fault{Status: b.Status, Text: oneLine(b.Message)}})
+		h.said(c.host, swarm.PieceSourceFailed{Peer: c.peer, Piece: f.GetPieceNumber(), Fault: swarm.Fault{Status: b.Status, Text: oneLine(b.Message)}})
 	default:
 		return true, c.terminal(m)
 	}
@@ -245,15 +255,15 @@ func (c *conversation) terminal(m *schedulerv2.AnnouncePeerRequest) error {
 	switch r := m.GetRequest().(type) {
 	case *schedulerv2.AnnouncePeerRequest_DownloadPeerFinishedRequest:
 		f.OK = true
-		h.step(swarm.PeerFinished{Peer: c.peer})
+		h.said(c.host, swarm.PeerFinished{Peer: c.peer})
 	case *schedulerv2.AnnouncePeerRequest_DownloadPeerBackToSourceFinishedRequest:
 		f.OK, f.FromSource = true, true
-		h.step(swarm.SourceFinished{Peer: c.peer})
+		h.said(c.host, swarm.SourceFinished{Peer: c.peer})
 	case *schedulerv2.AnnouncePeerRequest_DownloadPeerFailedRequest:
-		h.step(swarm.PeerFailed{Peer: c.peer})
+		h.said(c.host, swarm.PeerFailed{Peer: c.peer})
 	case *schedulerv2.AnnouncePeerRequest_DownloadPeerBackToSourceFailedRequest:
 		f.FromSource = true
-		h.step(swarm.SourceFailed{Peer: c.peer, Fault: swarm.Fault{Text: oneLine(r.DownloadPeerBackToSourceFailedRequest.GetDescription())}})
+		h.said(c.host, swarm.SourceFailed{Peer: c.peer, Fault: swarm.Fault{Text: oneLine(r.DownloadPeerBackToSourceFailedRequest.GetDescription())}})
 	default:
 		return c.refuse(fmt.Sprintf("message %T is not known", r))
 	}
@@ -272,7 +282,7 @@ func (c *conversation) piece(m *commonv2.Piece, source bool) error {
 		p.Traffic = darter.FromPeer // the message says so, whatever the optional field does not
 	}
 	tell(c.hub.cfg.Events.PieceFinished, PieceFinished{Host: c.host, Kind: c.kind, Traffic: p.Traffic, Bytes: p.Length})
-	c.hub.step(swarm.PieceDone{Peer: c.peer, Piece: p.Number, Parent: p.Parent, Traffic: p.Traffic})
+	c.hub.said(c.host, swarm.PieceDone{Peer: c.peer, Piece: p.Number, Parent: p.Parent, Traffic: p.Traffic})
 	return nil
 }
 
@@ -287,7 +297,7 @@ func (c *conversation) reschedule(m *schedulerv2.ReschedulePeerRequest) {
 		}
 	}
 	tell(c.hub.cfg.Events.Rescheduled, Rescheduled{Kind: c.kind, Lost: len(lost)})
-	c.hub.step(swarm.Rescheduled{Peer: c.peer, Lost: lost})
+	c.hub.said(c.host, swarm.Rescheduled{Peer: c.peer, Lost: lost})
 }
 
 // forSeed is the request that a seed gets on behalf of a child: the same, except that it is to go to

@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/liveness"
+	"github.com/darter-p2p/darter/internal/scheduler/swarm"
 )
 
 // Events are told what happened, for metrics and logs. Nil functions are skipped. None may block.
@@ -23,6 +25,21 @@ type Events struct {
 	SeedHealth     func(SeedHealth)
 	StreamClosed   func(StreamClosed)
 	Called         func(Called)
+
+	// What liveness decided, and what came of it.
+	Verdict        func(liveness.Verdict)
+	Noted          func(liveness.Noted)
+	GuardChanged   func(liveness.GuardChanged)
+	HealthChanged  func(liveness.HealthChanged)
+	PolicyApplied  func(PolicyApplied)
+	Probed         func(Probed)
+	Sliced         func(Slice)
+	Ordered        func(Ordered)
+	Reclaimed      func(swarm.Reclaimed)
+	Repaired       func(swarm.Repaired)
+	Disproved      func(swarm.Disproved)
+	InventoryTaken func(swarm.InventoryTaken)
+	Lease          LeaseEvents
 }
 
 type (
@@ -115,6 +132,23 @@ type (
 		Peer   darter.PeerID
 		Kind   darter.Kind
 		Reason string
+	}
+	// Probed: a host in doubt was asked. Err tells why it does not count as well.
+	Probed struct {
+		Host darter.HostID
+		OK   bool
+		Err  error
+	}
+	// PolicyApplied: another liveness policy is in force, or was refused.
+	PolicyApplied struct {
+		Number uint64
+		Source string
+		Err    error
+	}
+	// Ordered: an operator gave an order about a host or a zone.
+	Ordered struct {
+		What, Whom, Why string
+		Err             error
 	}
 	// Called: a unary call was answered; Method is the bare name.
 	Called struct {

@@ -3,12 +3,14 @@ package rpc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
 	commonv2 "d7y.io/api/v2/pkg/apis/common/v2"
 
 	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/liveness"
 	"github.com/darter-p2p/darter/internal/scheduler/swarm"
 )
 
@@ -18,13 +20,15 @@ type hub struct {
 	jobs   chan job      // triggers to carry out
 	wakeUp chan struct{} // the time of the next tick changed
 	look   chan struct{} // a seed announced itself: check it now
+	doubts chan liveness.Probe
+	prompt func(darter.HostID, darter.Grant) bool // speaks to a host unasked; set before it is served
 
 	mu struct {
 		sync.Mutex
+		watch
 		swarm   *swarm.Swarm
 		streams map[darter.PeerID]*conversation
 		wake    time.Time
-		looked  time.Time             // when silent hosts were last looked for
 		busy    map[seedTask]struct{} // triggers under way: one at a time per seed and task
 	}
 }
@@ -46,22 +50,47 @@ func newHub(cfg Config) (*hub, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &hub{cfg: cfg, jobs: make(chan job, cfg.Triggers), wakeUp: make(chan struct{}, 1), look: make(chan struct{}, 1)}
-	h.mu.swarm, h.mu.streams, h.mu.busy = s, map[darter.PeerID]*conversation{}, map[seedTask]struct{}{}
+	w, err := newWatch(cfg)
+	if err != nil {
+		return nil, err
+	}
+	h := &hub{cfg: cfg, jobs: make(chan job, cfg.Triggers), wakeUp: make(chan struct{}, 1), look: make(chan struct{}, 1), doubts: make(chan liveness.Probe, cfg.Probes)}
+	h.mu.watch, h.mu.swarm, h.mu.streams, h.mu.busy = w, s, map[darter.PeerID]*conversation{}, map[seedTask]struct{}{}
+	h.prompt = func(darter.HostID, darter.Grant) bool { return false }
 	return h, nil
 }
+
+// news is what came of an event: effects of the swarm and of the roster, in their order.
+type news = fmt.Stringer
 
 // step feeds one event to the swarm and queues what follows.
 func (h *hub) step(ev swarm.Event) {
 	h.mu.Lock()
-	news := h.stepLocked(ev)
+	out := h.stepLocked(ev)
 	h.mu.Unlock()
-	h.report(news)
+	h.report(out)
+}
+
+// said feeds what a host says of one of its peers: also a sign of its life, and at times of another's.
+func (h *hub) said(host darter.HostID, ev swarm.Event) {
+	h.mu.Lock()
+	out := h.heardLocked(host)
+	switch ev := ev.(type) {
+	case swarm.PieceDone:
+		out = append(out, h.servedLocked(host, ev.Parent)...)
+	case swarm.PieceFailed:
+		if ev.Temporary && !ev.Missing {
+			out = append(out, h.unreachedLocked(host, ev.Parent)...)
+		}
+	}
+	out = append(out, h.stepLocked(ev)...)
+	h.mu.Unlock()
+	h.report(out)
 }
 
 // report tells events outside the lock.
-func (h *hub) report(news []swarm.Effect) {
-	for _, e := range news {
+func (h *hub) report(all []news) {
+	for _, e := range all {
 		switch e := e.(type) {
 		case swarm.Offer:
 			tell(h.cfg.Events.Offered, Offered{Parents: len(e.Parents)})
@@ -73,13 +102,25 @@ func (h *hub) report(news []swarm.Effect) {
 			tell(h.cfg.Events.StreamClosed, StreamClosed{Peer: e.Peer, Kind: e.Kind, Reason: e.Reason})
 		case swarm.Forgot:
 			tell(h.cfg.Events.HostLeft, HostLeft{Host: e.Host, Reason: e.Reason})
+		case swarm.Disproved:
+			tell(h.cfg.Events.Disproved, e)
+		case swarm.Repaired:
+			tell(h.cfg.Events.Repaired, e)
+		case swarm.Reclaimed:
+			tell(h.cfg.Events.Reclaimed, e)
+		case swarm.InventoryTaken:
+			tell(h.cfg.Events.InventoryTaken, e)
+		default:
+			h.reportWatch(e)
 		}
 	}
 }
 
-func (h *hub) stepLocked(ev swarm.Event) []swarm.Effect {
+func (h *hub) stepLocked(ev swarm.Event) []news {
 	effects := h.mu.swarm.Step(time.Now(), ev)
-	for _, e := range effects {
+	out := make([]news, len(effects))
+	for i, e := range effects {
+		out[i] = e
 		switch e := e.(type) {
 		case swarm.Offer:
 			h.pushLocked(e.Peer, e)
@@ -100,7 +141,7 @@ func (h *hub) stepLocked(ev swarm.Event) []swarm.Effect {
 			signal(h.wakeUp)
 		}
 	}
-	return effects
+	return out
 }
 
 func (h *hub) pushLocked(peer darter.PeerID, e swarm.Effect) {
@@ -131,10 +172,9 @@ func (h *hub) tick() {
 	if !h.mu.wake.After(time.Now()) {
 		h.mu.wake = time.Time{}
 	}
-	news := h.silentLocked()
-	news = append(news, h.stepLocked(swarm.Tick{})...)
+	out := h.stepLocked(swarm.Tick{})
 	h.mu.Unlock()
-	h.report(news)
+	h.report(out)
 }
 
 // untilTick is the time to the next tick, at most every.
@@ -151,9 +191,9 @@ func (h *hub) untilTick(every time.Duration) time.Duration {
 func (h *hub) ended(j job, ev swarm.Event) {
 	h.mu.Lock()
 	delete(h.mu.busy, j.seedTask)
-	news := h.stepLocked(ev)
+	out := h.stepLocked(ev)
 	h.mu.Unlock()
-	h.report(news)
+	h.report(out)
 }
 
 // register makes c the stream of its peer.
@@ -176,9 +216,9 @@ func (h *hub) register(c *conversation, ev swarm.Registered) error {
 	}
 	c.kind, c.native, c.joined = host.Host.Kind, host.Host.Native, true
 	h.mu.streams[ev.Peer] = c
-	news := h.stepLocked(ev)
+	out := append(h.heardLocked(ev.Host), h.stepLocked(ev)...)
 	h.mu.Unlock()
-	h.report(news)
+	h.report(out)
 	return nil
 }
 
@@ -186,13 +226,16 @@ func (h *hub) register(c *conversation, ev swarm.Registered) error {
 func (h *hub) leave(c *conversation) {
 	h.mu.Lock()
 	c.left = true
-	var news []swarm.Effect
+	var out []news
 	if c.joined && h.mu.streams[c.peer] == c {
 		delete(h.mu.streams, c.peer)
-		news = h.stepLocked(swarm.StreamEnded{Peer: c.peer})
+		if c.broke() {
+			out = h.judgeLocked(liveness.StreamReset{Host: c.host, Conn: c.conn})
+		}
+		out = append(out, h.stepLocked(swarm.StreamEnded{Peer: c.peer})...)
 	}
 	h.mu.Unlock()
-	h.report(news)
+	h.report(out)
 }
 
 // stop ends every stream.
@@ -202,6 +245,13 @@ func (h *hub) stop(why error) {
 	for _, c := range h.mu.streams {
 		c.end(why)
 	}
+}
+
+// view2 is view for what may be missing.
+func view2[T any](h *hub, read func(*swarm.Swarm) (T, bool)) (T, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return read(h.mu.swarm)
 }
 
 // view reads the swarm under the lock.

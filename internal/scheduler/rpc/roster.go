@@ -16,9 +16,9 @@ type shown interface {
 	HostTable() []darter.HostStatus
 	// HostStatus also knows hosts of which only a tombstone is left.
 	HostStatus(darter.HostID) (darter.HostStatus, bool)
-	// EventsAfter returns the events that are kept after a sequence number, of one host or of all, at most limit of them, and a
-	// channel that is closed at the next event.
-	EventsAfter(host darter.HostID, after uint64, limit int) ([]darter.HostEvent, <-chan struct{})
+	// EventsAfter returns events that are kept after a sequence number, the number to go on with, and a channel that is
+	// closed at the next event. Of all hosts it returns at most limit; of one host whatever is kept.
+	EventsAfter(host darter.HostID, after uint64, limit int) (events []darter.HostEvent, next uint64, more <-chan struct{})
 	Zones() (zones []darter.ZoneStatus, selfHealth float64)
 	Policy() darter.PolicyStatus
 }
@@ -59,14 +59,15 @@ func (s *rosterService) ShowHost(_ context.Context, m *darterv1.ShowHostRequest)
 func (s *rosterService) HostEvents(m *darterv1.HostEventsRequest, out grpc.ServerStreamingServer[darterv1.HostEvent]) error {
 	after, sent := m.GetAfter(), false
 	for {
-		events, next := s.shown.EventsAfter(darter.HostID(m.GetHostId()), after, eventPage)
+		events, next, more := s.shown.EventsAfter(darter.HostID(m.GetHostId()), after, eventPage)
 		for _, e := range events {
 			if err := out.Send(wire.FromHostEvent(e)); err != nil {
 				return err
 			}
-			after, sent = e.Seq, true
+			sent = true
 		}
-		if len(events) == eventPage {
+		after = next
+		if m.GetHostId() == "" && len(events) == eventPage {
 			continue
 		}
 		if !m.GetFollow() {
@@ -76,7 +77,7 @@ func (s *rosterService) HostEvents(m *darterv1.HostEventsRequest, out grpc.Serve
 			return nil
 		}
 		select {
-		case <-next:
+		case <-more:
 		case <-out.Context().Done():
 			return nil
 		}

@@ -17,6 +17,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/darter-p2p/darter"
+	darterv1 "github.com/darter-p2p/darter/api/gen/darter/v1"
+	"github.com/darter-p2p/darter/internal/liveness"
 	"github.com/darter-p2p/darter/internal/scheduler/swarm"
 )
 
@@ -36,6 +38,7 @@ func (s *Server) Run(ctx context.Context, listen net.Listener, opts ...grpc.Serv
 	group.Go(func() error { return s.keepTime(ctx) })
 	group.Go(func() error { return s.seeds.watch(ctx) })
 	group.Go(func() error { return s.triggers(ctx) })
+	group.Go(func() error { return s.probes(ctx) })
 	group.Go(func() error {
 		<-ctx.Done()
 		up.Shutdown()
@@ -44,6 +47,7 @@ func (s *Server) Run(ctx context.Context, listen net.Listener, opts ...grpc.Serv
 	})
 	err := group.Wait()
 	s.readers.Wait()
+	s.leases.Wait()
 	s.seeds.close()
 	return err
 }
@@ -54,9 +58,12 @@ func (s *Server) grpcServer(opts []grpc.ServerOption) (*grpc.Server, *health.Ser
 		grpc.MaxConcurrentStreams(10_000), grpc.MaxRecvMsgSize(maxMessage),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
+		grpc.StatsHandler(&connections{}),
 		grpc.ChainUnaryInterceptor(s.unary), grpc.ChainStreamInterceptor(stream),
 	}, opts...)...)
 	schedulerv2.RegisterSchedulerServer(server, s)
+	s.leases.Register(server)
+	darterv1.RegisterRosterServer(server, &rosterService{shown: s.hub})
 	up := health.NewServer()
 	healthv1.RegisterHealthServer(server, up)
 	return server, up
@@ -64,25 +71,64 @@ func (s *Server) grpcServer(opts []grpc.ServerOption) (*grpc.Server, *health.Ser
 
 // shutdown ends the streams and waits for their handlers, for a while.
 func (s *Server) shutdown(server *grpc.Server) {
+	s.leases.Stop()
 	s.hub.stop(&darter.Error{Kind: darter.Unavailable, Op: "schedule", Err: errors.New("the scheduler stops"), Hint: "register with another scheduler, or go to the source"})
 	cut := time.AfterFunc(s.cfg.StopTimeout, server.Stop)
 	server.GracefulStop()
 	cut.Stop()
 }
 
-// keepTime ticks the swarm when it asked for it, and at least every so often.
+// keepTime gives the roster its turns, a slice each, and ticks the swarm when it asked for it and at least every so often.
 func (s *Server) keepTime(ctx context.Context) error {
-	timer := time.NewTimer(s.cfg.TickEvery)
+	now := time.Now()
+	turn, tick, facts := now.Add(s.cfg.Liveness.Tick), now.Add(s.cfg.TickEvery), now
+	timer := time.NewTimer(s.cfg.Liveness.Tick)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-timer.C:
-			s.hub.tick()
 		case <-s.hub.wakeUp:
 		}
-		timer.Reset(s.hub.untilTick(s.cfg.TickEvery))
+		now = time.Now()
+		if due := !turn.After(now); due || s.hub.wantsMore() {
+			lag := max(now.Sub(turn), 0)
+			if due && now.Sub(facts) >= healthEvery {
+				s.hub.judge(liveness.Health{Lag: lag, Throttled: s.cfg.Throttled != nil && s.cfg.Throttled()})
+				facts = now
+			}
+			s.hub.turn(lag)
+			if due {
+				turn = now.Add(s.cfg.Liveness.Tick)
+			}
+		}
+		if !tick.After(now) || s.hub.untilTick(s.cfg.TickEvery) <= 0 {
+			s.hub.tick()
+			tick = now.Add(s.cfg.TickEvery)
+		}
+		wait := min(time.Until(turn), time.Until(tick), s.hub.untilTick(s.cfg.TickEvery))
+		if s.hub.wantsMore() {
+			wait = 0
+		}
+		timer.Reset(max(wait, 0))
+	}
+}
+
+// healthEvery is how often the roster hears how this process itself fares.
+const healthEvery = time.Second
+
+// probes asks the hosts in doubt.
+func (s *Server) probes(ctx context.Context) error {
+	var group errgroup.Group
+	group.SetLimit(s.cfg.Probes)
+	for {
+		select {
+		case <-ctx.Done():
+			return group.Wait()
+		case p := <-s.hub.doubts:
+			group.Go(func() error { s.probe(ctx, p); return nil })
+		}
 	}
 }
 

@@ -22,6 +22,7 @@ import (
 
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/api/wire"
+	"github.com/darter-p2p/darter/internal/liveness"
 	"github.com/darter-p2p/darter/internal/scheduler/swarm"
 )
 
@@ -54,6 +55,14 @@ func (s *seeds) conn(to netip.AddrPort) (*grpc.ClientConn, error) {
 	if c := s.mu.links[to]; c != nil {
 		return c, nil
 	}
+	c, err := s.dial(to)
+	if err == nil {
+		s.mu.links[to] = c
+	}
+	return c, err
+}
+
+func (s *seeds) dial(to netip.AddrPort) (*grpc.ClientConn, error) {
 	opts := []grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
@@ -63,11 +72,7 @@ func (s *seeds) conn(to netip.AddrPort) (*grpc.ClientConn, error) {
 	if s.cfg.Dial != nil {
 		opts = append(opts, grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) { return s.cfg.Dial(ctx, addr) }))
 	}
-	c, err := grpc.NewClient("passthrough:///"+to.String(), opts...)
-	if err == nil {
-		s.mu.links[to] = c
-	}
-	return c, err
+	return grpc.NewClient("passthrough:///"+to.String(), opts...)
 }
 
 // trigger has a seed fetch a task, and reads its stream to the end. What the seed does is told by its own
@@ -175,6 +180,9 @@ func (s *seeds) check(ctx context.Context, h *darter.Host) {
 		return
 	}
 	s.hub.step(swarm.SeedHealth{Host: h.ID, OK: ok})
+	if !ok {
+		s.hub.judge(liveness.StreamReset{Host: h.ID}) // a probe of its own decides
+	}
 	tell(s.cfg.Events.SeedHealth, SeedHealth{Host: h.ID, OK: ok, Err: err})
 }
 
@@ -183,6 +191,20 @@ func (s *seeds) ask(ctx context.Context, h *darter.Host) error {
 	if err != nil {
 		return err
 	}
+	return s.askOver(ctx, c, h)
+}
+
+// askOnce asks any host, over a connection of its own: that it can be connected is part of the question.
+func (s *seeds) askOnce(ctx context.Context, h *darter.Host) error {
+	c, err := s.dial(h.Endpoint())
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	return s.askOver(ctx, c, h)
+}
+
+func (s *seeds) askOver(ctx context.Context, c *grpc.ClientConn, h *darter.Host) error {
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.HealthTimeout)
 	defer cancel()
 	answer, err := healthv1.NewHealthClient(c).Check(ctx, &healthv1.HealthCheckRequest{})
@@ -190,7 +212,7 @@ func (s *seeds) ask(ctx context.Context, h *darter.Host) error {
 		return err
 	}
 	if answer.GetStatus() != healthv1.HealthCheckResponse_SERVING {
-		return fmt.Errorf("seed %s says %s", h.ID, answer.GetStatus())
+		return fmt.Errorf("host %s says %s", h.ID, answer.GetStatus())
 	}
 	return nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/api/wire"
+	"github.com/darter-p2p/darter/internal/liveness"
 	"github.com/darter-p2p/darter/internal/scheduler/swarm"
 )
 
@@ -25,6 +26,7 @@ type Server struct {
 	cfg     Config
 	hub     *hub
 	seeds   *seeds
+	leases  *LeaseServer
 	readers sync.WaitGroup
 }
 
@@ -37,18 +39,17 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{cfg: cfg, hub: h, seeds: newSeeds(cfg, h)}, nil
+	cfg.Lease.Leases, cfg.Lease.Events = h, cfg.Events.Lease
+	leases, err := NewLeaseServer(cfg.Lease)
+	if err != nil {
+		return nil, err
+	}
+	h.prompt = leases.Prompt
+	return &Server{cfg: cfg, hub: h, seeds: newSeeds(cfg, h), leases: leases}, nil
 }
 
-// Remember takes hosts that were known before a restart. They count as heard of now.
-func (s *Server) Remember(hosts []darter.Host) {
-	for _, h := range hosts {
-		s.hub.step(swarm.HostAnnounced{Host: h})
-	}
-	if len(hosts) > 0 {
-		s.hub.step(swarm.Restarted{})
-	}
-}
+// Remember takes hosts that were known before a restart, or none at a first start. Call it once, before Run.
+func (s *Server) Remember(hosts []darter.Host) { s.hub.recall(hosts) }
 
 // Hosts returns every host, in order of first announce.
 func (s *Server) Hosts() []swarm.HostView { return view(s.hub, (*swarm.Swarm).Hosts) }
@@ -77,9 +78,11 @@ func (s *Server) AnnounceHost(ctx context.Context, m *schedulerv2.AnnounceHostRe
 	if m.GetInterval().IsValid() {
 		host.Interval = min(max(m.GetInterval().AsDuration(), 0), maxInterval)
 	}
-	was := view(s.hub, func(w *swarm.Swarm) bool { _, known := w.Host(host.ID); return known })
-	s.hub.step(swarm.HostAnnounced{Host: host})
-	tell(s.cfg.Events.HostAnnounced, HostAnnounced{Host: host, New: !was})
+	fresh, err := s.hub.announced(host, connOf(ctx))
+	tell(s.cfg.Events.HostAnnounced, HostAnnounced{Host: host, New: fresh && err == nil, Err: err})
+	if err != nil {
+		return nil, wire.Status(err)
+	}
 	if host.Kind == darter.Seed {
 		signal(s.hub.look)
 	}
@@ -95,7 +98,7 @@ func (s *Server) DeleteHost(ctx context.Context, m *schedulerv2.DeleteHostReques
 		return nil, invalid("delete host", err)
 	}
 	md, _ := metadata.FromIncomingContext(ctx)
-	s.hub.step(swarm.HostVerdict{Host: darter.HostID(m.GetHostId()), Epoch: epochOf(md), Verdict: darter.Left})
+	s.hub.judge(liveness.Leave{Host: darter.HostID(m.GetHostId()), Epoch: epochOf(md), Conn: connOf(ctx)})
 	return &emptypb.Empty{}, nil
 }
 

@@ -599,10 +599,9 @@ type ZoneStatus struct {
 	Guard         string                 `protobuf:"bytes,2,opt,name=guard,proto3" json:"guard,omitempty"` // open, partial, full, self-fault
 	Since         *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=since,proto3" json:"since,omitempty"`
 	Hosts         uint32                 `protobuf:"varint,4,opt,name=hosts,proto3" json:"hosts,omitempty"`
-	Suspect       uint32                 `protobuf:"varint,5,opt,name=suspect,proto3" json:"suspect,omitempty"`
-	Offline       uint32                 `protobuf:"varint,6,opt,name=offline,proto3" json:"offline,omitempty"`
-	Waiting       uint32                 `protobuf:"varint,7,opt,name=waiting,proto3" json:"waiting,omitempty"` // offline for long enough to be forgotten, held back by the guard
-	LiftedUntil   *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=lifted_until,json=liftedUntil,proto3" json:"lifted_until,omitempty"`
+	Down          uint32                 `protobuf:"varint,5,opt,name=down,proto3" json:"down,omitempty"`       // suspect or offline
+	Waiting       uint32                 `protobuf:"varint,6,opt,name=waiting,proto3" json:"waiting,omitempty"` // offline for long enough to be forgotten, held back by the guard
+	LiftedUntil   *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=lifted_until,json=liftedUntil,proto3" json:"lifted_until,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -665,16 +664,9 @@ func (x *ZoneStatus) GetHosts() uint32 {
 	return 0
 }
 
-func (x *ZoneStatus) GetSuspect() uint32 {
+func (x *ZoneStatus) GetDown() uint32 {
 	if x != nil {
-		return x.Suspect
-	}
-	return 0
-}
-
-func (x *ZoneStatus) GetOffline() uint32 {
-	if x != nil {
-		return x.Offline
+		return x.Down
 	}
 	return 0
 }
@@ -1040,17 +1032,16 @@ const file_darter_v1_operator_proto_rawDesc = "" +
 	"\x11ListZonesResponse\x12+\n" +
 	"\x05zones\x18\x01 \x03(\v2\x15.darter.v1.ZoneStatusR\x05zones\x12\x1f\n" +
 	"\vself_health\x18\x02 \x01(\x01R\n" +
-	"selfHealth\"\x8b\x02\n" +
+	"selfHealth\"\xeb\x01\n" +
 	"\n" +
 	"ZoneStatus\x12\x12\n" +
 	"\x04zone\x18\x01 \x01(\tR\x04zone\x12\x14\n" +
 	"\x05guard\x18\x02 \x01(\tR\x05guard\x120\n" +
 	"\x05since\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x05since\x12\x14\n" +
-	"\x05hosts\x18\x04 \x01(\rR\x05hosts\x12\x18\n" +
-	"\asuspect\x18\x05 \x01(\rR\asuspect\x12\x18\n" +
-	"\aoffline\x18\x06 \x01(\rR\aoffline\x12\x18\n" +
-	"\awaiting\x18\a \x01(\rR\awaiting\x12=\n" +
-	"\flifted_until\x18\b \x01(\v2\x1a.google.protobuf.TimestampR\vliftedUntil\"\x13\n" +
+	"\x05hosts\x18\x04 \x01(\rR\x05hosts\x12\x12\n" +
+	"\x04down\x18\x05 \x01(\rR\x04down\x12\x18\n" +
+	"\awaiting\x18\x06 \x01(\rR\awaiting\x12=\n" +
+	"\flifted_until\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\vliftedUntil\"\x13\n" +
 	"\x11ShowPolicyRequest\"\x92\x01\n" +
 	"\x12ShowPolicyResponse\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x04R\x06number\x12\x16\n" +
