@@ -102,7 +102,11 @@ func (s *Swarm) auditHost(h *host) int {
 	}
 	if !h.gone && s.hosts[h.facts.ID] != h {
 		s.repaired("unknown host", "%s is in no index", h.facts.ID)
-		s.bury(h, HostVerdict{Host: h.facts.ID, Verdict: darter.Forgotten, Reason: "lost by the index"})
+		if h.wary() {
+			s.suspects--
+		}
+		h.verdict = darter.Forgotten
+		s.bury(h, HostVerdict{Verdict: darter.Forgotten, Reason: "lost by the index"})
 	}
 	if !h.agreed && s.now.Sub(h.asked) > s.cfg.Unverified {
 		h.void, h.agreed = h.run, true

@@ -44,10 +44,26 @@ func checkOffer(t testing.TB, s *Swarm, o Offer) {
 			t.Fatalf("%s was offered %s of a host that is %s", p.id, q.id, q.host.verdict)
 		case p.blocks(q):
 			t.Fatalf("%s was offered %s, which it blocks", p.id, q.id)
+		case q.host.wary() && needless(s, p, q):
+			t.Fatalf("%s was offered the suspect %s although others have what it holds", p.id, q.id)
 		case q.group != p.group:
 			t.Fatalf("%s was offered %s of another layout", p.id, q.id)
 		}
 	}
+}
+
+// needless: p can do without the suspect q, because hosts above suspicion hold or fetch all that q leads to.
+func needless(s *Swarm, p, q *peer) bool {
+	if !p.native() || len(s.effects) > 1 { // by now the group may be another than when the offer was decided
+		return false
+	}
+	need := q.provides(p).Intersect(p.missing().Minus(p.assigned))
+	for _, r := range p.group.peers.list {
+		if r != nil && !r.host.wary() && offerable(p, r, need) {
+			need = need.Minus(r.holding()).Minus(r.assigned)
+		}
+	}
+	return need.Empty()
 }
 
 func checkGroup(t testing.TB, s *Swarm, g *group) {

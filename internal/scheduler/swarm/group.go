@@ -123,7 +123,7 @@ func (g *group) sate(p *peer) {
 
 // count enters what p holds, when p may be offered.
 func (g *group) count(p *peer) {
-	if p.counted || !p.shares() || !p.holdsAny() {
+	if p.counted || p.parked || !p.shares() || !p.holdsAny() {
 		return
 	}
 	p.counted = true

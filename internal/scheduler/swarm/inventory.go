@@ -70,9 +70,7 @@ func (s *Swarm) holds(h *host, l darter.Location) bool {
 		}
 		if p.group == g && p.full && held == nil {
 			p.run, p.updated = h.run, s.now
-			if p.shares() && !p.counted && !p.parked {
-				s.recount(p)
-			}
+			s.recount(p)
 			return true
 		}
 		g.size++ // the group must outlive the peer

@@ -241,9 +241,8 @@ func (s *Swarm) reconcileKept(r ref) {
 	case h.gone || l.run < h.void:
 		s.forgetKept(r)
 	case s.counts(l):
-		if s.countKept(r) {
-			s.wakeHungry(g)
-		}
+		s.countKept(r)
+		s.wakeHungry(g)
 	default:
 		s.uncountKept(r)
 	}
@@ -302,18 +301,46 @@ func (s *Swarm) dismissName(p *peer) {
 	s.drop(p)
 }
 
-// shelve makes a location of a finished peer with which nobody has to do. It reports whether it could.
+// shelve makes a location of a finished peer with which nobody has to do. It reports whether the peer is gone.
 func (s *Swarm) shelve(p *peer) bool {
 	if p.open || !p.done || len(p.links) > 0 {
 		return false
 	}
-	if p.group != nil && p.holdsAny() && s.peers[p.id] == p && !p.host.gone {
+	if p.group != nil && p.holdsAny() && !p.host.gone {
+		for q := s.parts[place{p.host.slot, p.task.slot}]; q != nil; q = q.twin {
+			if q != p {
+				return s.absorb(q, p)
+			}
+		}
 		var held *darter.PieceSet
 		if !p.full {
 			set := p.held.Clone()
 			held = &set
 		}
 		s.keep(p.host, p.group, held, p.run)
+	}
+	s.drop(p)
+	return true
+}
+
+// absorb adds what a finished peer holds to another one of the same host in the same task, which outlives it. Of two
+// contents, only the later counts.
+func (s *Swarm) absorb(q, p *peer) bool {
+	switch g := p.group; {
+	case q.open || (q.group != nil && q.group != g && q.seq < p.seq):
+		return false
+	case q.group == g && !q.full && q.run <= p.run:
+		if !q.parked {
+			g.uncount(q)
+		}
+		q.held.Union(p.holding())
+		q.wanted.Union(p.wanted)
+		if q.held.Contains(g.all) {
+			q.full, q.held = true, darter.PieceSet{}
+		}
+		if !q.parked {
+			g.count(q)
+		}
 	}
 	s.drop(p)
 	return true

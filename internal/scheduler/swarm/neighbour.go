@@ -178,45 +178,79 @@ func (s *Swarm) ordered(p *peer, missing darter.PieceSet, cands []*peer) []*peer
 // reach adds neighbours, whatever their load, until all that can be reached is. Suspects come last, for what
 // nobody else leads to.
 func (s *Swarm) reach(p *peer, missing darter.PieceSet) {
-	lack := missing
-	for _, wary := range [2]bool{false, true} {
-		for _, l := range p.links {
-			if !lack.Empty() && l.told && p.native() && l.to.host.wary() == wary && l.to.shares() {
-				lack = lack.Minus(l.to.provides(p))
-			}
-		}
-		for _, q := range p.news {
-			if q.host.wary() == wary {
-				lack = lack.Minus(q.provides(p))
-			}
-		}
-		for !lack.Empty() && (p.native() || len(p.news) < s.cfg.LegacyParents) {
-			best := s.bestFor(p, lack, wary)
-			if best == nil {
-				best = s.recall(p, lack, wary)
-			}
-			if best == nil {
-				break
-			}
-			s.connect(p, best)
-			lack = lack.Minus(best.provides(p))
-		}
+	promised := func(q *peer) darter.PieceSet { return q.provides(p) }
+	lack := s.fill(p, missing, false, promised)
+	if s.suspects > 0 {
+		s.fill(p, s.hollow(p, missing), true, (*peer).sure)
+		lack = s.fill(p, lack, true, promised)
 	}
-	if p.lacking = !lack.Empty(); p.lacking && !p.hungry {
+	if p.lacking = !lack.Empty(); !p.lacking {
+		p.group.sate(p)
+	} else if !p.hungry {
 		p.hungry = true
 		p.group.lackers = append(p.group.lackers, p)
 	}
 }
 
+// fill links p, as far as its neighbours do not lead to the pieces, to others that do, above suspicion or not, and
+// returns what nobody leads to. What a peer leads to is for lead to say.
+func (s *Swarm) fill(p *peer, lack darter.PieceSet, wary bool, lead func(*peer) darter.PieceSet) darter.PieceSet {
+	for _, l := range p.links {
+		if !lack.Empty() && l.told && p.native() && l.to.host.wary() == wary && l.to.shares() {
+			lack = lack.Minus(lead(l.to))
+		}
+	}
+	for _, q := range p.news {
+		if !lack.Empty() && q.host.wary() == wary {
+			lack = lack.Minus(lead(q))
+		}
+	}
+	for !lack.Empty() && (p.native() || len(p.news) < s.cfg.LegacyParents) {
+		best := s.bestFor(p, lack, wary, lead)
+		if best == nil {
+			best = s.recall(p, lack, wary)
+		}
+		if best == nil {
+			break
+		}
+		s.connect(p, best)
+		lack = lack.Minus(lead(best))
+	}
+	return lack
+}
+
+// hollow returns the pieces that nobody above suspicion holds or fetches: what others promise to pass on of them,
+// they would have to get from a suspect themselves.
+func (s *Swarm) hollow(p *peer, missing darter.PieceSet) darter.PieceSet {
+	if s.suspects == 0 {
+		return darter.PieceSet{}
+	}
+	g, left := p.group, missing.Clone()
+	for _, q := range g.peers.list {
+		if q != nil && !q.host.wary() && offerable(p, q, missing) {
+			left = left.Minus(q.sure())
+		}
+	}
+	for _, r := range g.kept[:min(g.known, s.cfg.Sample)] {
+		if !s.machines.list[s.at(r).host].wary() && s.usable(p, r, left) {
+			if s.at(r).complete() {
+				return darter.PieceSet{}
+			}
+			left = left.Minus(s.partial[r])
+		}
+	}
+	return left
+}
+
 // bestFor returns who leads to most of the pieces, the least loaded of equals.
-func (s *Swarm) bestFor(p *peer, lack darter.PieceSet, wary bool) *peer {
+func (s *Swarm) bestFor(p *peer, lack darter.PieceSet, wary bool, lead func(*peer) darter.PieceSet) *peer {
 	var best *peer
 	most := 0
 	for _, q := range p.group.peers.list {
 		if q == nil || q.host.wary() != wary || s.knows(p, q) || !offerable(p, q, lack) {
 			continue
 		}
-		n := lack.Overlap(q.provides(p))
+		n := lack.Overlap(lead(q))
 		if n > most || (n == most && n > 0 && q.children < best.children) {
 			best, most = q, n
 		}
@@ -239,7 +273,7 @@ func (s *Swarm) connect(p, q *peer) {
 // tellBack offers p to q, when q is one of ours at work and p may be offered.
 func (s *Swarm) tellBack(p, q *peer) {
 	back := q.linkTo(p)
-	if back != nil && !back.told && q.active() && q.native() && offerable(q, p, q.missing().Minus(q.assigned)) {
+	if back != nil && !back.told && !p.host.wary() && q.active() && q.native() && offerable(q, p, q.missing().Minus(q.assigned)) {
 		s.tell(q, p, back)
 	}
 }
@@ -248,6 +282,11 @@ func (s *Swarm) tell(p, q *peer, l *link) {
 	if !l.told {
 		l.told = true
 		q.led()
+		for _, r := range p.group.lackers { // p may lead others to what q holds
+			if r.lacking {
+				s.touch(r)
+			}
+		}
 	}
 	l.offers++
 	if !slices.Contains(p.news, q) {

@@ -102,6 +102,16 @@ func (p *peer) holding() darter.PieceSet {
 	return p.held
 }
 
+// sure returns what the peer holds, or fetches from the source. The set must not be changed.
+func (p *peer) sure() darter.PieceSet {
+	if p.assigned.Empty() {
+		return p.holding()
+	}
+	set := p.holding().Clone()
+	set.Union(p.assigned)
+	return set
+}
+
 func (p *peer) holdsAny() bool { return p.full || !p.held.Empty() }
 
 // missing returns what the peer wants and does not hold.
@@ -161,8 +171,10 @@ func (s *Swarm) block(p *peer, id darter.PeerID) {
 		p.blocked = map[darter.PeerID]struct{}{}
 	}
 	p.blocked[id] = struct{}{}
-	if q := s.peers[id]; q != nil && q.done {
-		p.blocked[keptID(q.host, q.task)] = struct{}{}
+	if q := s.peers[id]; q != nil {
+		if later := keptID(q.host, q.task); s.peers[later] == nil {
+			p.blocked[later] = struct{}{}
+		}
 	}
 }
 

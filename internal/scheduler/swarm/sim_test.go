@@ -22,6 +22,8 @@ type world struct {
 	hosts  int
 	serial int
 	log    []string
+	epochs map[int]darter.Epoch
+	hidden map[darter.HostID]bool // as a bystander sees it, from the verdicts alone
 }
 
 func TestSimulation(t *testing.T) {
@@ -39,12 +41,22 @@ func TestSimulation(t *testing.T) {
 }
 
 func simulate(t *testing.T, seed uint64, steps int) []string {
+	w := &world{t: t, rng: rand.New(rand.NewPCG(seed, 2)), now: epoch, epochs: map[int]darter.Epoch{}, hidden: map[darter.HostID]bool{}}
 	cfg := DefaultConfig()
+	if w.rng.IntN(2) == 0 { // so little that reviews and looks at neighbours take many steps
+		cfg.StepItems = 1 + w.rng.IntN(6)
+	}
+	if w.rng.IntN(2) == 0 {
+		cfg.Linger, cfg.AuditEvery, cfg.AuditItems = 5*time.Second, 5*time.Second, 3
+	}
+	if w.rng.IntN(4) == 0 {
+		cfg.MaxPeers, cfg.MaxLocations = 20+w.rng.IntN(20), 4+w.rng.IntN(10)
+	}
 	s, err := New(cfg, seed)
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, s: s, rng: rand.New(rand.NewPCG(seed, 2)), now: epoch}
+	w.s = s
 	defer func() {
 		if t.Failed() {
 			for _, l := range w.log[max(0, len(w.log)-40):] {
@@ -62,7 +74,19 @@ func simulate(t *testing.T, seed uint64, steps int) []string {
 	for range steps {
 		w.once()
 	}
+	w.calm()
 	return w.log
+}
+
+// calm lets everything that is put off be done, and checks that nothing is left to do.
+func (w *world) calm() {
+	for range 10_000 {
+		if hosts, peers := w.s.Backlog(); hosts+peers+len(w.s.groups) == 0 {
+			return
+		}
+		w.step(Tick{})
+	}
+	w.t.Fatal("the backlog does not end")
 }
 
 func (w *world) name(i int) darter.HostID { return darter.HostID(fmt.Sprintf("h%d", i)) }
@@ -72,14 +96,34 @@ func (w *world) announce(i int) {
 	if i%5 == 0 {
 		h.Kind = darter.Seed
 	}
+	if h.Native {
+		h.Epoch, h.Storage = w.epochs[i]+1, darter.StorageID(i%2) // with and without a store that is known again
+	}
+	delete(w.hidden, h.ID)
 	w.step(HostAnnounced{Host: h})
+	w.step(HostVerdict{Host: h.ID, Epoch: h.Epoch, Verdict: darter.Alive})
 }
 
 func (w *world) step(ev Event) {
 	w.log = append(w.log, fmt.Sprintf("%s %T%+v", w.now.Format(time.TimeOnly), ev, ev))
+	if v, is := ev.(HostVerdict); is {
+		if h, known := w.s.Host(v.Host); known && (v.Epoch == 0 || h.Host.Epoch == 0 || v.Epoch == h.Host.Epoch) {
+			w.hidden[v.Host] = v.Verdict.Hidden()
+		}
+	}
 	effects := w.s.Step(w.now, ev)
 	for _, e := range effects {
 		w.log = append(w.log, "    "+e.String())
+		switch e := e.(type) {
+		case Repaired:
+			w.t.Fatalf("the auditor found something: %s", e)
+		case Offer:
+			for _, n := range e.Parents {
+				if w.hidden[n.Host.ID] {
+					w.t.Fatalf("%s was offered %s, whose host is hidden", e.Peer, n.Peer)
+				}
+			}
+		}
 	}
 	check(w.t, w.s)
 	for _, e := range effects {
@@ -121,6 +165,10 @@ func (w *world) once() {
 		w.register()
 		return
 	}
+	if w.rng.IntN(6) == 0 {
+		w.judged()
+		return
+	}
 	id := w.live[w.rng.IntN(len(w.live))]
 	p := w.s.peers[id]
 	if p == nil {
@@ -138,7 +186,7 @@ func (w *world) once() {
 		w.progress(id, p)
 	case n < 26:
 		if len(p.links) > 0 {
-			w.step(PieceFailed{Peer: id, Parent: p.links[w.rng.IntN(len(p.links))].to.id, Temporary: w.rng.IntN(3) > 0})
+			w.step(PieceFailed{Peer: id, Parent: p.links[w.rng.IntN(len(p.links))].to.id, Temporary: w.rng.IntN(3) > 0, Missing: w.rng.IntN(4) == 0})
 		}
 	case n < 28:
 		w.reschedule(id, p)
@@ -156,6 +204,46 @@ func (w *world) once() {
 		w.end(PeerFinished{Peer: id}, id)
 	default:
 		w.rare(id, p)
+	}
+}
+
+// judged is what happens to hosts as a whole.
+func (w *world) judged() {
+	i := w.rng.IntN(w.hosts)
+	id := w.name(i)
+	v, known := w.s.Host(id)
+	switch n := w.rng.IntN(16); {
+	case !known:
+		w.announce(i)
+	case n < 7:
+		e := v.Host.Epoch
+		if w.rng.IntN(8) == 0 && e > 0 {
+			e-- // of an earlier run
+		}
+		w.step(HostVerdict{Host: id, Epoch: e, Verdict: darter.Verdict(1 + w.rng.IntN(int(darter.Left)))})
+	case n < 9:
+		w.step(HostVerdict{Host: id, Verdict: darter.Alive})
+	case n < 10:
+		w.epochs[i]++
+		w.announce(i)
+	case n < 13:
+		page := InventoryPage{Host: id, Epoch: v.Host.Epoch, Complete: w.rng.IntN(2) == 0}
+		for range w.rng.IntN(3) {
+			l := darter.Location{Task: darter.TaskID(fmt.Sprint("t", w.rng.IntN(3))), Layout: darter.LayoutOf(int64(1+w.rng.IntN(2))*40<<20, 0), Complete: w.rng.IntN(2) == 0}
+			if !l.Complete {
+				l.Pieces.AddRange(uint32(w.rng.IntN(5)), uint32(w.rng.IntN(12)))
+			}
+			page.Add = append(page.Add, l)
+		}
+		if w.rng.IntN(3) == 0 {
+			page.Remove = append(page.Remove, darter.TaskID(fmt.Sprint("t", w.rng.IntN(3))))
+		}
+		w.step(page)
+	case n < 14:
+		w.now = w.now.Add(6 * time.Second)
+		w.step(Tick{})
+	default:
+		w.step(Tick{})
 	}
 }
 

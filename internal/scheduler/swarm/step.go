@@ -19,7 +19,7 @@ func (s *Swarm) registered(e Registered) {
 		s.drop(old)
 	}
 	if !s.room() {
-		s.out(CloseStream{Peer: e.Peer, Kind: darter.Unavailable, Reason: fmt.Sprintf("this scheduler serves %d downloads already", len(s.peers)),
+		s.out(CloseStream{Peer: e.Peer, Kind: darter.Unavailable, Reason: fmt.Sprintf("this scheduler has room for %d peers and no more", s.cfg.MaxPeers),
 			Hint: "the download goes on without the scheduler; raise its limit of peers, or add schedulers"})
 		return
 	}
@@ -318,6 +318,9 @@ func (s *Swarm) quieten(p *peer) {
 	p.links = slices.DeleteFunc(p.links, func(l link) bool {
 		if l.to.active() {
 			return false
+		}
+		if l.to.linkTo(p).told { // its host counts as dead, and nobody has come to it yet
+			p.unled()
 		}
 		l.to.dropLink(p)
 		return true

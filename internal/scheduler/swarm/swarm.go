@@ -42,6 +42,7 @@ type Swarm struct {
 	urgent    queue[*host]  // hosts to review, those first on whom others wait
 	reviews   queue[*host]
 	later     queue[*peer] // peers to be looked at for which an earlier step had no time
+	suspects  int          // hosts that may be dead
 	audit     audit
 	wake      time.Time
 	began     time.Time
@@ -228,7 +229,10 @@ func (s *Swarm) settle() {
 		return
 	}
 	for budget > 0 && s.later.len() > 0 {
-		budget -= s.look(s.later.pop())
+		p := s.later.pop()
+		if budget -= s.look(p); p.lacking {
+			s.dirty(p.group) // its sources were looked at before it was known to lack something
+		}
 		s.wakeThem()
 	}
 	for _, p := range s.touched { // looking may have touched others

@@ -21,7 +21,11 @@ func (s *Swarm) verdict(e HostVerdict) {
 		s.tally.DeadOffers += uint64(h.offers)
 		h.offers = 0
 	}
-	h.verdict, h.since = e.Verdict, s.now
+	if h.verdict, h.since = e.Verdict, s.now; h.wary() {
+		s.suspects++
+	} else if was == darter.Suspect {
+		s.suspects--
+	}
 	switch e.Verdict {
 	case darter.Left, darter.Forgotten:
 		s.bury(h, e)
@@ -147,12 +151,31 @@ func (s *Swarm) reconcile(p *peer, budget int) (int, bool) {
 		s.unpark(p)
 	case p.withdrawn():
 		return s.retire(p, budget)
-	case p.shares() && !p.counted:
+	default:
+		s.single(p)
 		s.recount(p)
-	case h.wary():
-		return 1 + s.warn(p), true
+		if p.active() { // for a moment it may have counted as dead, and have been passed over
+			s.dirty(p.group)
+			s.touch(p)
+		}
+		if h.wary() {
+			return 1 + s.warn(p), true
+		}
+		for i := range p.links {
+			s.tellBack(p, p.links[i].to)
+		}
+		s.wakeHungry(p.group)
 	}
 	return 1, true
+}
+
+// single takes from a source-goer that others may rely on again what another was told to fetch meanwhile.
+func (s *Swarm) single(p *peer) {
+	for _, r := range slices.Clone(p.group.goers) {
+		if r != p && r.host.gives() && r.assigned.Overlaps(p.assigned) {
+			s.unassign(p, r.assigned)
+		}
+	}
 }
 
 // dismiss ends a peer whose host, or whose run of it, is gone.
@@ -216,7 +239,7 @@ func (s *Swarm) retire(p *peer, budget int) (int, bool) {
 		s.abandon(p)
 	}
 	p.group.uncount(p)
-	used, done := 1, true
+	used, done := 0, true
 	for i := len(p.links) - 1; i >= 0; i-- {
 		q := p.links[i].to
 		back := q.linkTo(p)
@@ -239,14 +262,18 @@ func (s *Swarm) retire(p *peer, budget int) (int, bool) {
 	}
 	s.dirty(p.group)
 	s.touch(p)
-	return used, done
+	return used + 1, done
 }
 
 // recount lets what a peer holds count again, or for the first time.
 func (s *Swarm) recount(p *peer) {
-	p.group.count(p)
 	if p.counted {
+		return
+	}
+	if p.group.count(p); p.counted {
 		s.dirty(p.group)
+	}
+	if p.shares() {
 		s.wakeHungry(p.group)
 	}
 }
