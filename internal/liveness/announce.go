@@ -198,7 +198,7 @@ func (r *Roster) restart(h *host, e Announced) {
 
 // onRestored takes in a host from an earlier life of this process: late, until it says something.
 func (r *Roster) onRestored(e Announced) {
-	if r.hosts[e.Host] != nil {
+	if r.hosts[e.Host] != nil || r.tombs.byID[e.Host] != nil { // what happened since is newer
 		return
 	}
 	h := r.admit(e)

@@ -31,6 +31,9 @@ func (w *World) speak(m *machine) {
 	w.arrived(m)
 	if m.plain || !m.known {
 		m.known = true
+		if m.epoch != m.last {
+			m.prior, m.last = m.last, m.epoch
+		}
 		w.conn++
 		a := liveness.Announced{Host: m.id, Epoch: m.epoch, Native: !m.plain, Zone: w.zones[m.zone].name, Conn: w.conn, Storage: string(m.id)}
 		if m.plain {
@@ -66,8 +69,8 @@ func (w *World) troubles() {
 	}
 	for range w.times(c.Late * n) {
 		m := w.any()
-		if !m.plain && m.epoch > 1 {
-			w.feed(liveness.Leave{Host: m.id, Epoch: m.epoch - 1})
+		if !m.plain && m.prior > 0 {
+			w.feed(liveness.Leave{Host: m.id, Epoch: m.prior})
 		}
 	}
 	for range w.times(c.Cuts) {
@@ -125,7 +128,8 @@ func (w *World) leave(m *machine) {
 	if !w.reaches(m) || m.gone || !m.known {
 		return
 	}
-	m.gone, m.left = true, true
+	m.gone = true
+	m.leaves++
 	w.feed(liveness.Leave{Host: m.id, Epoch: m.epochOnWire()})
 	m.run++
 	w.after(1+w.rng.IntN(300), func() {
@@ -194,8 +198,9 @@ func (w *World) verdict(v liveness.Verdict) {
 		}
 	case darter.Offline:
 		w.result.Offline++
-		if w.reaches(m) && w.second-m.heard < int((3*m.every).Seconds()) {
+		if m.known && w.reaches(m) && w.lost == m.lostAt && w.second-m.heard < int((3*m.every).Seconds()) {
 			w.result.FalseOffline++
+			w.tell("which is wrong: it was heard " + (time.Duration(w.second-m.heard) * tick).String() + " ago")
 		}
 		if w.self {
 			w.fail("%s is offline while the fault is sought here", v.Host)
@@ -204,10 +209,9 @@ func (w *World) verdict(v liveness.Verdict) {
 		w.result.Forgotten++
 		w.forgotten(m)
 	case darter.Left:
-		if !m.left {
+		if m.leaves--; m.leaves < 0 {
 			w.fail("%s left, and never said so", v.Host)
 		}
-		m.left = false
 	}
 }
 

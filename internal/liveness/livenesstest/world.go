@@ -84,18 +84,19 @@ type machine struct {
 	zone    int
 	plain   bool
 	epoch   darter.Epoch
-	up      bool // its process runs
-	frozen  bool // and stands still
-	known   bool // announced in this run
-	gone    bool // left, until it comes again
+	last    darter.Epoch // that was announced
+	prior   darter.Epoch // before that
+	up      bool         // its process runs
+	frozen  bool         // and stands still
+	known   bool         // announced in this run
+	gone    bool         // left, until it comes again
 	verdict darter.Verdict
 	every   time.Duration
 	next    int // second of its next word
 	heard   int // second of its last word that arrived
-	queued  bool
 	run     int // number of the run of the process, to void what was planned for an earlier one
 	lostAt  int // World.lost when it was heard last
-	left    bool
+	leaves  int // said and not yet heard
 }
 
 type zone struct {
