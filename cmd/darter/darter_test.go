@@ -85,7 +85,7 @@ func TestUpServesGetAndStops(t *testing.T) {
 	defer p.doors.close()
 	require.NoError(t, p.up("127.0.0.1"))
 	for _, d := range p.doors.shown {
-		require.True(t, d.key == "socket" || strings.HasPrefix(d.address, "127.0.0.1:"), "%s listens on %s", d.key, d.address)
+		require.True(t, d.key == "socket" || d.key == "operator" || strings.HasPrefix(d.address, "127.0.0.1:"), "%s listens on %s", d.key, d.address)
 		require.False(t, strings.HasSuffix(d.address, ":0"))
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())

@@ -18,6 +18,7 @@ import (
 	"github.com/darter-p2p/darter/internal/manager"
 	"github.com/darter-p2p/darter/internal/scheduler"
 	"github.com/darter-p2p/darter/internal/telemetry"
+	"github.com/darter-p2p/darter/internal/unixsocket"
 )
 
 var errNotLoopback = errors.New("it is not a loopback address, and profiles show the process's memory")
@@ -90,6 +91,10 @@ func (p *process) addScheduler(advertise string) (*scheduler.Scheduler, error) {
 	if cfg.AdvertiseIP, err = outward(advertise); err != nil {
 		return nil, err
 	}
+	if cfg.Operator, err = p.operatorSocket(); err != nil {
+		return nil, err
+	}
+	cfg.PolicyFile = p.cfg.Scheduler.LivenessPolicy
 	cfg.DataDir, cfg.Log, cfg.Server = p.cfg.RoleDir("scheduler"), p.log, p.tracing.ServerOptions()
 	sink := telemetry.NewScheduler(p.metrics, p.log)
 	cfg.Events, cfg.Snapshots = sink.Events(), sink.Snapshots()
@@ -100,6 +105,27 @@ func (p *process) addScheduler(advertise string) (*scheduler.Scheduler, error) {
 	sink.Watch(s.Count)
 	p.add("scheduler", s.Run, s.Ready())
 	return s, nil
+}
+
+// longestSocket is how long the path of a unix socket may be, in bytes.
+const longestSocket = 107
+
+// operatorSocket opens the scheduler's own socket. A default place whose path is too long is no reason not to serve.
+func (p *process) operatorSocket() (net.Listener, error) {
+	path, err := filepath.Abs(p.cfg.OperatorSocketPath())
+	if err != nil {
+		return nil, err
+	}
+	if p.cfg.Scheduler.OperatorSocket == "" && len(path) > longestSocket {
+		p.log.Warn("orders about hosts are not taken: the default path of the socket is too long; set --operator-socket", "path", path)
+		return nil, nil
+	}
+	l, err := unixsocket.Listen(path, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	p.doors.keep("operator", "orders", path, l)
+	return l, nil
 }
 
 func daemonCommand() *cobra.Command {

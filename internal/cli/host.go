@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -270,14 +271,23 @@ func writeEvent(w io.Writer, format string, e darter.HostEvent, named bool) erro
 		if e.Exit != darter.Running {
 			line.Exit = e.Exit.String()
 		}
-		return writeJSON(w, line)
+		text, err := json.Marshal(line)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(append(text, '\n'))
+		return err
 	}
 	var b strings.Builder
 	b.WriteString(e.At.Local().Format("2006-01-02 15:04:05.000"))
 	if named {
 		fmt.Fprintf(&b, "  %s", printable(string(e.Host)))
 	}
-	change := e.From.String() + " -> " + e.To.String()
+	from := e.From.String()
+	if e.From == 0 {
+		from = "new"
+	}
+	change := from + " -> " + e.To.String()
 	if e.From == e.To {
 		change = e.To.String()
 	}

@@ -36,6 +36,7 @@ var layout = map[string]layer{
 	"internal/identity":          shelf,
 	"internal/ring":              shelf,
 	"internal/inventory":         shelf,
+	"internal/unixsocket":        shelf,
 	"internal/store":             mechanism,
 	"internal/vortex":            mechanism,
 	"internal/source":            mechanism,

@@ -13,6 +13,12 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.server.Run(ctx, s.cfg.Listen, s.cfg.Server...) })
 	group.Go(func() error { return s.keepSnapshot(ctx) })
+	if s.cfg.Operator != nil {
+		group.Go(func() error { return s.server.RunOperator(ctx, s.cfg.Operator) })
+	}
+	if s.policy.path != "" {
+		group.Go(func() error { return s.keepPolicy(ctx) })
+	}
 	close(s.ready)
 	s.cfg.Log.Info("scheduler serves", "listen", s.cfg.Listen.Addr().String(), "advertised", s.Address().String(), "cluster", s.cfg.Cluster)
 	err := group.Wait()

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/liveness"
 	"github.com/darter-p2p/darter/internal/scheduler/rpc"
 	"github.com/darter-p2p/darter/internal/scheduler/swarm"
 )
@@ -19,6 +20,10 @@ type Config struct {
 	rpc.Config
 	// Listen serves scheduler.v2.Scheduler; required.
 	Listen net.Listener
+	// Operator takes orders about hosts and zones; nil takes none. It must be a listener that only the operator reaches.
+	Operator net.Listener
+	// PolicyFile is the liveness policy as YAML, read again when it changes; empty means Liveness.Policy.
+	PolicyFile string
 	// DataDir holds the snapshot of hosts; empty keeps nothing.
 	DataDir string
 	// Cluster is the scheduler cluster this one belongs to; default 1.
@@ -68,6 +73,7 @@ type Scheduler struct {
 	cfg    Config
 	server *rpc.Server
 	ready  chan struct{}
+	policy policyFile
 	saved  []byte // the last snapshot written; used by one goroutine
 }
 
@@ -83,7 +89,18 @@ func New(cfg Config) (*Scheduler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Scheduler{cfg: cfg, server: server, ready: make(chan struct{})}, nil
+	s := &Scheduler{cfg: cfg, server: server, ready: make(chan struct{}), policy: policyFile{path: cfg.PolicyFile}}
+	return s, s.firstPolicy()
+}
+
+// firstPolicy puts the policy in force that holds from the start. A wrong file is an error here: later, what is in force
+// stays so.
+func (s *Scheduler) firstPolicy() error {
+	p := s.cfg.Liveness.Policy
+	if s.policy.path == "" {
+		return s.server.SetPolicy(p, "defaults", policyDocument(p))
+	}
+	return s.policy.look(func(p liveness.Policy, document string) error { return s.server.SetPolicy(p, s.policy.path, document) }, p.Number)
 }
 
 // Ready is closed once the hosts of the snapshot are known and requests are served.
@@ -106,6 +123,12 @@ func (s *Scheduler) Hosts() []HostStatus { return s.server.Hosts() }
 
 // Tasks returns up to limit tasks, the most recently touched first.
 func (s *Scheduler) Tasks(limit int) []TaskStatus { return s.server.Tasks(limit) }
+
+// Liveness returns what is counted of hosts, and the zones' guards.
+func (s *Scheduler) Liveness() (liveness.Stats, []darter.ZoneStatus) { return s.server.Liveness() }
+
+// Swarm returns what is counted of offers and records, and how many locations are known.
+func (s *Scheduler) Swarm() (swarm.Tally, int) { return s.server.Swarm() }
 
 // Count returns how many hosts, tasks and peers are known.
 func (s *Scheduler) Count() (hosts, tasks, peers int) { return s.server.Count() }

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -39,24 +38,27 @@ func (h *hub) statusOfLocked(id darter.HostID) (darter.HostStatus, bool) {
 	if !known {
 		return darter.HostStatus{}, false
 	}
-	return thought(darter.HostStatus{Host: darter.Host{ID: id, Epoch: s.Epoch, Native: s.Native}, Gone: true}, s), true
+	return h.thoughtLocked(darter.HostStatus{Host: darter.Host{ID: id, Epoch: s.Epoch, Native: s.Native}, Gone: true}, s), true
 }
 
 func (h *hub) statusLocked(v swarm.HostView) darter.HostStatus {
 	out := darter.HostStatus{Host: *v.Host, Verdict: v.Verdict, Since: v.Since, Heard: v.Evidence, Interval: v.Host.Interval, Peers: v.Peers, Tasks: v.Peers + v.Copies}
 	if s, known := h.mu.roster.Host(v.Host.ID); known {
-		out = thought(out, s)
+		out = h.thoughtLocked(out, s)
 	}
 	return out
 }
 
-// thought adds what liveness thinks.
-func thought(out darter.HostStatus, s liveness.HostState) darter.HostStatus {
-	out.Verdict, out.Since, out.Heard, out.Zone = s.Verdict, s.Since, s.LastHeard, s.Zone.String()
-	out.Reason = s.Reason.String()
-	if s.Sign != liveness.NoSign {
-		out.Reason += " (" + s.Sign.String() + ")"
+// thoughtLocked adds what liveness thinks, and why: the last change of its verdict tells.
+func (h *hub) thoughtLocked(out darter.HostStatus, s liveness.HostState) darter.HostStatus {
+	history := h.mu.roster.Events(s.ID)
+	for _, e := range slices.Backward(history) {
+		if e.From != e.To {
+			out.Reason, out.Policy = e.Reason+" ("+e.Evidence+")", e.Policy
+			break
+		}
 	}
+	out.Verdict, out.Since, out.Heard, out.Zone = s.Verdict, s.Since, s.LastHeard, s.Zone.String()
 	if s.Interval > 0 {
 		out.Interval = s.Interval
 	}
@@ -150,7 +152,7 @@ func (h *hub) order(what string, id darter.HostID, why string, ev liveness.Evide
 		err = &darter.Error{Kind: darter.NotFound, Op: what + " " + string(id), Err: errors.New("there is no such host"), Hint: "darter host ls shows the ids"}
 	default:
 		out = h.judgeLocked(ev)
-		err = declined(what+" "+string(id), out)
+		err = declined(out)
 		if now, still := h.statusOfLocked(id); still {
 			s = now
 		}
@@ -162,10 +164,10 @@ func (h *hub) order(what string, id darter.HostID, why string, ev liveness.Evide
 }
 
 // declined finds out whether the roster met an operator's wish.
-func declined(op string, out []news) error {
+func declined(out []news) error {
 	for _, e := range out {
 		if e, is := e.(liveness.Declined); is {
-			return fmt.Errorf("%s: %w", op, e.Err)
+			return e.Err
 		}
 	}
 	return nil
@@ -191,7 +193,7 @@ func (h *hub) ReleaseZone(zone string, confirm bool, lift time.Duration, why str
 	}
 	h.mu.Lock()
 	out := h.judgeLocked(ev)
-	err = declined(what+" "+zone, out)
+	err = declined(out)
 	z = darter.ZoneStatus{Zone: zone}
 	for _, s := range h.mu.roster.Zones() {
 		if s.Zone == at {

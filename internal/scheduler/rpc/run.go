@@ -52,6 +52,28 @@ func (s *Server) Run(ctx context.Context, listen net.Listener, opts ...grpc.Serv
 	return err
 }
 
+// RunOperator serves orders on a listener of their own until ctx ends.
+func (s *Server) RunOperator(ctx context.Context, listen net.Listener) error {
+	server := grpc.NewServer(grpc.ChainUnaryInterceptor(s.unary), grpc.MaxRecvMsgSize(maxMessage))
+	darterv1.RegisterOperatorServer(server, &operatorService{changed: s.hub})
+	darterv1.RegisterRosterServer(server, &rosterService{shown: s.hub})
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error {
+		if err := server.Serve(listen); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+			return &darter.Error{Kind: darter.Unavailable, Op: "take orders on " + listen.Addr().String(), Err: err}
+		}
+		return nil
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		cut := time.AfterFunc(s.cfg.StopTimeout, server.Stop)
+		defer cut.Stop()
+		server.GracefulStop()
+		return nil
+	})
+	return group.Wait()
+}
+
 func (s *Server) grpcServer(opts []grpc.ServerOption) (*grpc.Server, *health.Server) {
 	server := grpc.NewServer(append([]grpc.ServerOption{
 		grpc.ReadBufferSize(8 << 10), grpc.WriteBufferSize(8 << 10),

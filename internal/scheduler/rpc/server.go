@@ -51,6 +51,34 @@ func New(cfg Config) (*Server, error) {
 // Remember takes hosts that were known before a restart, or none at a first start. Call it once, before Run.
 func (s *Server) Remember(hosts []darter.Host) { s.hub.recall(hosts) }
 
+// SetPolicy puts a liveness policy in force. Source and document are what people are shown.
+func (s *Server) SetPolicy(p liveness.Policy, source, document string) error {
+	return s.hub.setPolicy(p, source, document)
+}
+
+// PolicyRefused tells of a policy that could not be read: the one in force stays.
+func (s *Server) PolicyRefused(source string, err error) {
+	tell(s.cfg.Events.PolicyApplied, PolicyApplied{Number: s.hub.Policy().Number, Source: source, Err: err})
+}
+
+// Policy returns the liveness policy in force.
+func (s *Server) Policy() darter.PolicyStatus { return s.hub.Policy() }
+
+// Liveness returns what is counted of hosts: now, and since the start.
+func (s *Server) Liveness() (liveness.Stats, []darter.ZoneStatus) {
+	zones, _ := s.hub.Zones()
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	return s.hub.mu.roster.Stats(), zones
+}
+
+// Swarm returns what is counted of offers and records.
+func (s *Server) Swarm() (t swarm.Tally, locations int) {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	return s.hub.mu.swarm.Tally(), s.hub.mu.swarm.Locations()
+}
+
 // Hosts returns every host, in order of first announce.
 func (s *Server) Hosts() []swarm.HostView { return view(s.hub, (*swarm.Swarm).Hosts) }
 
