@@ -98,11 +98,14 @@ func (p *process) addScheduler(advertise string) (*scheduler.Scheduler, error) {
 	cfg.DataDir, cfg.Log, cfg.Server = p.cfg.RoleDir("scheduler"), p.log, p.tracing.ServerOptions()
 	sink := telemetry.NewScheduler(p.metrics, p.log)
 	cfg.Events, cfg.Snapshots = sink.Events(), sink.Snapshots()
+	hosts := telemetry.NewLiveness(p.metrics, p.log, cfg.Liveness.Tick)
+	hosts.Into(&cfg.Events)
 	s, err := scheduler.New(cfg)
 	if err != nil {
 		return nil, err
 	}
 	sink.Watch(s.Count)
+	hosts.Watch(s)
 	p.add("scheduler", s.Run, s.Ready())
 	return s, nil
 }
