@@ -230,6 +230,8 @@ func TestWalkEndsWhateverItHears(t *testing.T) {
 	}
 	for name, known := range map[string]*Tree{"digests": mine, "pages": New()} {
 		walk := NewWalk(known, darter.InventoryDigest{Tasks: 1 << 31})
+		const most = 20_000 // instead of MaxAnswers, which takes long
+		walk.answers = most
 		var err error
 		answers := 0
 		for !walk.Done() && err == nil {
@@ -243,7 +245,7 @@ func TestWalkEndsWhateverItHears(t *testing.T) {
 				t.Fatalf("%s: the walk remembers %d questions", name, len(walk.open))
 			}
 		}
-		if answers > MaxAnswers+1 || name == "pages" && darter.KindOf(err) != darter.Invalid {
+		if answers != most+1 || darter.KindOf(err) != darter.Invalid {
 			t.Errorf("%s: the walk took %d answers: %v", name, answers, err)
 		}
 	}

@@ -23,13 +23,13 @@ type Walk struct {
 	mine    *Tree
 	open    []Question // to be asked, the last first: a walk that goes deep before it goes wide remembers little
 	asked   map[Question]bool
-	answers int
-	taken   int
+	answers int // may still come
+	tasks   int // may still be taken
 }
 
 // NewWalk begins a walk. mine is only read, and must not change before the walk is done. theirs is the other side's digest.
 func NewWalk(mine *Tree, theirs darter.InventoryDigest) *Walk {
-	w := &Walk{mine: mine, asked: map[Question]bool{}}
+	w := &Walk{mine: mine, asked: map[Question]bool{}, answers: MaxAnswers, tasks: MaxTasks}
 	if theirs != mine.Digest() {
 		w.visit("", theirs, mine.Digest())
 	}
@@ -65,8 +65,8 @@ func (w *Walk) Take(a Answer) (Difference, error) {
 	if err := a.Check(); err != nil {
 		return Difference{}, err
 	}
-	w.answers++
-	if w.taken += len(a.Locations); w.taken > MaxTasks || w.answers > MaxAnswers {
+	w.answers--
+	if w.tasks -= len(a.Locations); w.tasks < 0 || w.answers < 0 {
 		return Difference{}, invalid("it tells of more than %d tasks, or in more than %d answers", MaxTasks, MaxAnswers)
 	}
 	delete(w.asked, a.Question)
