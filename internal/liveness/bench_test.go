@@ -111,7 +111,7 @@ func BenchmarkMassDeath(b *testing.B) {
 		}
 		var slowest, total time.Duration
 		steps := 0
-		for range 4 * 1800 {
+		for range 4 * 2400 {
 			c.Renewals()
 			at := time.Now()
 			var turn time.Duration
