@@ -223,10 +223,10 @@ func (c *conversation) report(m *schedulerv2.AnnouncePeerRequest) (over bool, er
 	switch r := m.GetRequest().(type) {
 	case *schedulerv2.AnnouncePeerRequest_DownloadPeerStartedRequest:
 		tell(ev.PeerStarted, PeerStarted{Kind: c.kind, Priority: c.want.Priority})
-		h.said(c.host, swarm.PeerStarted{Peer: c.peer})
+		h.said(c.host, c.native, swarm.PeerStarted{Peer: c.peer})
 	case *schedulerv2.AnnouncePeerRequest_DownloadPeerBackToSourceStartedRequest:
 		tell(ev.PeerStarted, PeerStarted{Kind: c.kind, Priority: c.want.Priority, FromSource: true})
-		h.said(c.host, swarm.SourceStarted{Peer: c.peer})
+		h.said(c.host, c.native, swarm.SourceStarted{Peer: c.peer})
 	case *schedulerv2.AnnouncePeerRequest_ReschedulePeerRequest:
 		c.reschedule(r.ReschedulePeerRequest)
 	case *schedulerv2.AnnouncePeerRequest_DownloadPieceFinishedRequest:
@@ -236,12 +236,12 @@ func (c *conversation) report(m *schedulerv2.AnnouncePeerRequest) (over bool, er
 	case *schedulerv2.AnnouncePeerRequest_DownloadPieceFailedRequest:
 		f := r.DownloadPieceFailedRequest
 		tell(ev.PieceFailed, PieceFailed{Kind: c.kind})
-		h.said(c.host, swarm.PieceFailed{Peer: c.peer, Parent: darter.PeerID(f.GetParentId()), Piece: f.GetPieceNumber(), Temporary: f.GetTemporary()})
+		h.said(c.host, c.native, swarm.PieceFailed{Peer: c.peer, Parent: darter.PeerID(f.GetParentId()), Piece: f.GetPieceNumber(), Temporary: f.GetTemporary()})
 	case *schedulerv2.AnnouncePeerRequest_DownloadPieceBackToSourceFailedRequest:
 		f := r.DownloadPieceBackToSourceFailedRequest
 		b := wire.ToPieceSourceFailed(f)
 		tell(ev.PieceFailed, PieceFailed{Kind: c.kind, FromSource: true})
-		h.said(c.host, swarm.PieceSourceFailed{Peer: c.peer, Piece: f.GetPieceNumber(), Fault: swarm.Fault{Status: b.Status, Text: oneLine(b.Message)}})
+		h.said(c.host, c.native, swarm.PieceSourceFailed{Peer: c.peer, Piece: f.GetPieceNumber(), Fault: swarm.Fault{Status: b.Status, Text: oneLine(b.Message)}})
 	default:
 		return true, c.terminal(m)
 	}
@@ -255,15 +255,15 @@ func (c *conversation) terminal(m *schedulerv2.AnnouncePeerRequest) error {
 	switch r := m.GetRequest().(type) {
 	case *schedulerv2.AnnouncePeerRequest_DownloadPeerFinishedRequest:
 		f.OK = true
-		h.said(c.host, swarm.PeerFinished{Peer: c.peer})
+		h.said(c.host, c.native, swarm.PeerFinished{Peer: c.peer})
 	case *schedulerv2.AnnouncePeerRequest_DownloadPeerBackToSourceFinishedRequest:
 		f.OK, f.FromSource = true, true
-		h.said(c.host, swarm.SourceFinished{Peer: c.peer})
+		h.said(c.host, c.native, swarm.SourceFinished{Peer: c.peer})
 	case *schedulerv2.AnnouncePeerRequest_DownloadPeerFailedRequest:
-		h.said(c.host, swarm.PeerFailed{Peer: c.peer})
+		h.said(c.host, c.native, swarm.PeerFailed{Peer: c.peer})
 	case *schedulerv2.AnnouncePeerRequest_DownloadPeerBackToSourceFailedRequest:
 		f.FromSource = true
-		h.said(c.host, swarm.SourceFailed{Peer: c.peer, Fault: swarm.Fault{Text: oneLine(r.DownloadPeerBackToSourceFailedRequest.GetDescription())}})
+		h.said(c.host, c.native, swarm.SourceFailed{Peer: c.peer, Fault: swarm.Fault{Text: oneLine(r.DownloadPeerBackToSourceFailedRequest.GetDescription())}})
 	default:
 		return c.refuse(fmt.Sprintf("message %T is not known", r))
 	}
@@ -282,7 +282,7 @@ func (c *conversation) piece(m *commonv2.Piece, source bool) error {
 		p.Traffic = darter.FromPeer // the message says so, whatever the optional field does not
 	}
 	tell(c.hub.cfg.Events.PieceFinished, PieceFinished{Host: c.host, Kind: c.kind, Traffic: p.Traffic, Bytes: p.Length})
-	c.hub.said(c.host, swarm.PieceDone{Peer: c.peer, Piece: p.Number, Parent: p.Parent, Traffic: p.Traffic})
+	c.hub.said(c.host, c.native, swarm.PieceDone{Peer: c.peer, Piece: p.Number, Parent: p.Parent, Traffic: p.Traffic})
 	return nil
 }
 
@@ -297,7 +297,7 @@ func (c *conversation) reschedule(m *schedulerv2.ReschedulePeerRequest) {
 		}
 	}
 	tell(c.hub.cfg.Events.Rescheduled, Rescheduled{Kind: c.kind, Lost: len(lost)})
-	c.hub.said(c.host, swarm.Rescheduled{Peer: c.peer, Lost: lost})
+	c.hub.said(c.host, c.native, swarm.Rescheduled{Peer: c.peer, Lost: lost})
 }
 
 // forSeed is the request that a seed gets on behalf of a child: the same, except that it is to go to

@@ -72,7 +72,7 @@ func (h *hub) step(ev swarm.Event) {
 }
 
 // said feeds what a host says of one of its peers: also a sign of its life, and at times of another's.
-func (h *hub) said(host darter.HostID, ev swarm.Event) {
+func (h *hub) said(host darter.HostID, native bool, ev swarm.Event) {
 	h.mu.Lock()
 	out := h.heardLocked(host)
 	switch ev := ev.(type) {
@@ -81,6 +81,12 @@ func (h *hub) said(host darter.HostID, ev swarm.Event) {
 	case swarm.PieceFailed:
 		if ev.Temporary && !ev.Missing {
 			out = append(out, h.unreachedLocked(host, ev.Parent)...)
+		}
+	case swarm.Rescheduled:
+		if native { // ours names whom it cannot reach; a plain client names all that it was ever told of
+			for _, p := range ev.Lost {
+				out = append(out, h.unreachedLocked(host, p)...)
+			}
 		}
 	}
 	out = append(out, h.stepLocked(ev)...)

@@ -271,11 +271,17 @@ func (h *hub) Holdings(host darter.HostID) (out []darter.Location) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for v := range h.mu.swarm.Holdings(host) {
-		if !v.Open { // what such a peer holds changes, and its stream tells
+		if !v.Open && worthTelling(v.Location) { // what an open peer holds changes, and its stream tells
 			out = append(out, v.Location)
 		}
 	}
 	return out
+}
+
+// worthTelling leaves out what an inventory does not name: empty contents, and parts with no piece or with all of them.
+func worthTelling(l darter.Location) bool {
+	n := l.Pieces.Len()
+	return l.Layout.Count() > 0 && (l.Complete || n > 0 && n < int(l.Layout.Count()))
 }
 
 // InventoryPage implements Leases.
