@@ -183,8 +183,16 @@ func (r *Roster) level(z *zone) (Guard, string) {
 	return GuardOpen, ""
 }
 
-func (r *Roster) recentIn(z *zone) int {
-	return z.recent(r.clock.awake, r.policy.Guard.Window.Std())
+func (r *Roster) recentIn(z *zone) int { return z.recent(r.clock.awake, r.window()) }
+
+// window is how far apart hosts may become suspect and still count as one failure. Hosts that die together are found
+// out within a lease of each other, so it is not shorter than that. It grows by doubling: the buckets begin anew each time.
+func (r *Roster) window() time.Duration {
+	w := r.policy.Guard.Window.Std()
+	for w < r.pace() {
+		w *= 2
+	}
+	return w
 }
 
 func (r *Roster) listTripped(z *zone) {

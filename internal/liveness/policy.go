@@ -75,7 +75,7 @@ type FlapPolicy struct {
 // ForgetPolicy is when records go.
 type ForgetPolicy struct {
 	After      Duration `json:"after" yaml:"after"`           // offline for this long; default 5m
-	PerStep    int      `json:"perStep" yaml:"perStep"`       // hosts forgotten in one step; default 1000
+	PerStep    int      `json:"perStep" yaml:"perStep"`       // hosts forgotten in one step; default 500
 	Tombstone  Duration `json:"tombstone" yaml:"tombstone"`   // how long a tombstone stays; default 24h
 	Tombstones int      `json:"tombstones" yaml:"tombstones"` // how many there are at most; default 100000
 }
@@ -84,7 +84,7 @@ type ForgetPolicy struct {
 type GuardPolicy struct {
 	Hosts     int      `json:"hosts" yaml:"hosts"`         // fewer hosts down are no mass failure; default 3
 	Share     float64  `json:"share" yaml:"share"`         // share of a zone that became suspect within Window; default 0.3
-	Window    Duration `json:"window" yaml:"window"`       // default 60s
+	Window    Duration `json:"window" yaml:"window"`       // default 60s, doubled until it is no shorter than a lease
 	RateShare float64  `json:"rateShare" yaml:"rateShare"` // share of a partly failed zone that may be forgotten a second; default 0.001
 	Rate      float64  `json:"rate" yaml:"rate"`           // hosts of it a second that may be in any case; default 1
 	Recovered float64  `json:"recovered" yaml:"recovered"` // share that is down below which a wholly failed zone counts as partly failed; default 0.7
@@ -103,7 +103,7 @@ type HealthPolicy struct {
 
 // LimitPolicy bounds work and memory.
 type LimitPolicy struct {
-	Items    int `json:"items" yaml:"items"`       // timers looked at in one step; default 2000
+	Items    int `json:"items" yaml:"items"`       // timers looked at in one step; default 1000
 	Hosts    int `json:"hosts" yaml:"hosts"`       // hosts known at once; default 2000000
 	Timeline int `json:"timeline" yaml:"timeline"` // events kept of one host; default 12
 	Feed     int `json:"feed" yaml:"feed"`         // events of all hosts kept for readers; default 65536
@@ -119,11 +119,11 @@ func DefaultPolicy() Policy {
 		Suspicion: SuspicionPolicy{Shortest: 15 * s, Longest: 90 * s, Confirmations: 3, Reports: 2, Within: 10 * s, WrongReports: 3, Disbelief: 5 * m},
 		Probe:     ProbePolicy{Every: 5 * s, Rate: 500},
 		Flap:      FlapPolicy{Within: 30 * s, Count: 3, Window: 10 * m, Hold: 30 * s, Most: 5 * m},
-		Forget:    ForgetPolicy{After: 5 * m, PerStep: 1000, Tombstone: 24 * 60 * m, Tombstones: 100_000},
+		Forget:    ForgetPolicy{After: 5 * m, PerStep: 500, Tombstone: 24 * 60 * m, Tombstones: 100_000},
 		Guard: GuardPolicy{Hosts: 3, Share: 0.3, Window: m, RateShare: 0.001, Rate: 1, Recovered: 0.7, Release: 30 * m, Confirm: 60 * m,
 			Quiet: 5 * s},
 		Health: HealthPolicy{Most: 8, Lag: s / 2, Share: 0.5, Window: 10 * s},
-		Limit:  LimitPolicy{Items: 2000, Hosts: 2_000_000, Timeline: 12, Feed: 65536},
+		Limit:  LimitPolicy{Items: 1000, Hosts: 2_000_000, Timeline: 12, Feed: 65536},
 	}
 }
 

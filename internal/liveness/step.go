@@ -171,11 +171,11 @@ func (r *Roster) tally(h *host) {
 		if down {
 			z.down++
 			r.down++
-			z.entered(r.clock.awake, r.policy.Guard.Window.Std())
+			z.entered(r.clock.awake, r.window())
 		} else {
 			z.down--
 			r.down--
-			z.recovered(h.downAwake, r.clock.awake, r.policy.Guard.Window.Std())
+			z.recovered(h.downAwake, r.clock.awake, r.window())
 		}
 	}
 	if down && !h.isDown {
