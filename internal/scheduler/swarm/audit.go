@@ -127,8 +127,11 @@ func (s *Swarm) auditPeer(p *peer) {
 	}
 	if !found {
 		s.repaired("peer of host and task", "%s is not found by host %s and task %s", p.id, p.host.facts.ID, p.task.id)
-		p.twin = s.parts[place{p.host.slot, p.task.slot}]
-		s.parts[place{p.host.slot, p.task.slot}] = p
+		at := place{p.host.slot, p.task.slot}
+		if p.heir, p.twin = nil, s.parts[at]; p.twin != nil {
+			p.twin.heir = p
+		}
+		s.parts[at] = p
 	}
 	if s.tasks[p.task.id] != p.task {
 		s.repaired("peer without task", "%s", p.id)

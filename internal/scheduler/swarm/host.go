@@ -78,7 +78,9 @@ func (s *Swarm) enrol(p *peer) {
 		h.open++
 	}
 	at := place{h.slot, p.task.slot}
-	p.twin = s.parts[at]
+	if p.twin = s.parts[at]; p.twin != nil {
+		p.twin.heir = p
+	}
 	s.parts[at] = p
 }
 
@@ -102,25 +104,25 @@ func (s *Swarm) strike(p *peer) {
 	h.peers--
 	h.freed[0]++
 	s.untwin(p)
+	p.struck = true
 	s.roster.remove(p.slot)
 	delete(s.peers, p.id)
 }
 
 func (s *Swarm) untwin(p *peer) {
 	at := place{p.host.slot, p.task.slot}
-	head := s.parts[at]
-	if head == p && p.twin == nil {
-		delete(s.parts, at)
-	} else if head == p {
-		s.parts[at] = p.twin
-	} else {
-		for q := head; q != nil; q = q.twin {
-			if q.twin == p {
-				q.twin = p.twin
-				break
-			}
-		}
+	if p.twin != nil {
+		p.twin.heir = p.heir
 	}
+	switch {
+	case p.heir != nil:
+		p.heir.twin = p.twin
+	case p.twin != nil:
+		s.parts[at] = p.twin
+	default:
+		delete(s.parts, at)
+	}
+	p.twin, p.heir = nil, nil
 }
 
 // partsOf returns the host's peers in a task, the latest first.

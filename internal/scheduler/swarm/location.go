@@ -307,10 +307,10 @@ func (s *Swarm) shelve(p *peer) bool {
 		return false
 	}
 	if p.group != nil && p.holdsAny() && !p.host.gone {
-		for q := s.parts[place{p.host.slot, p.task.slot}]; q != nil; q = q.twin {
-			if q != p {
-				return s.absorb(q, p)
-			}
+		if q := p.heir; q != nil {
+			return s.absorb(q, p)
+		} else if q = p.twin; q != nil {
+			return s.absorb(q, p)
 		}
 		var held *darter.PieceSet
 		if !p.full {

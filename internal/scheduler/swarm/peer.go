@@ -65,7 +65,8 @@ type peer struct {
 	atGroup, atZone, atWork, atGoing int32 // places in lanes
 	atLoose                          int32
 	prev, next                       *peer // of the same host
-	twin                             *peer // of the same host in the same task
+	twin, heir                       *peer // of the same host in the same task: the next older, the next younger
+	struck                           bool  // is in no index any more
 }
 
 func (p *peer) native() bool { return p.host.facts.Native }
@@ -75,14 +76,12 @@ func (p *peer) seed() bool   { return p.host.facts.Kind == darter.Seed }
 func (p *peer) active() bool { return p.open && !p.done && p.group != nil && p.host.works() }
 
 // alone reports whether no other peer of its host takes part in its task.
-func (p *peer) alone(s *Swarm) bool {
-	return p.twin == nil && s.parts[place{p.host.slot, p.task.slot}] == p
-}
+func (p *peer) alone() bool { return p.twin == nil && p.heir == nil }
 
 // ordinary reports whether whatever sharing peers hold is good for p: it blocks nobody, is alone on its
 // host, and need not have every piece of a parent.
 func (s *Swarm) ordinary(p *peer) bool {
-	return len(p.blocked) == 0 && p.alone(s) && (p.native() || p.group.whole > 0)
+	return len(p.blocked) == 0 && p.alone() && (p.native() || p.group.whole > 0)
 }
 
 // shares reports whether the peer may be offered at all.

@@ -393,7 +393,7 @@ func (s *Swarm) touchAround(p *peer) {
 
 // drop takes a peer out altogether; who counted on it is looked at again.
 func (s *Swarm) drop(p *peer) {
-	if s.peers[p.id] != p {
+	if p.struck {
 		return
 	}
 	g := p.group

@@ -49,6 +49,8 @@ type Swarm struct {
 	resume    time.Time // when the next inventory may be asked for
 	relearn   time.Time // until when running downloads may still register again
 	held      []*group  // groups whose sources wait for that
+	breathed  time.Time // since when verdicts spent items on reviews, and how many
+	spent     int
 	tally     Tally
 
 	// of the step at hand
@@ -115,10 +117,11 @@ func (s *Swarm) Step(now time.Time, ev Event) []Effect {
 			s.wake = time.Time{}
 		}
 	}
-	alone := s.urgent.len()+s.reviews.len() == 0
 	s.handle(ev)
-	if tick || alone { // what many verdicts leave to do must not keep the next verdict waiting
+	if tick {
 		s.reviewSome(s.cfg.StepItems)
+	} else {
+		s.reviewAtOnce()
 	}
 	s.settle()
 	s.flush()

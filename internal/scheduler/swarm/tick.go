@@ -68,7 +68,7 @@ func (s *Swarm) lingerers() {
 			return
 		}
 		p := s.aging.pop().peer
-		if s.peers[p.id] != p || p.open {
+		if p.struck || p.open {
 			continue
 		}
 		if p.updated.Add(s.cfg.Linger).After(s.now) || !s.shelve(p) {
@@ -85,7 +85,7 @@ func (s *Swarm) room() bool {
 			return true
 		}
 		p := s.aging.pop().peer
-		if s.peers[p.id] != p || p.open {
+		if p.struck || p.open {
 			continue
 		}
 		if s.shelve(p) {

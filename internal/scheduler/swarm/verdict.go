@@ -2,6 +2,7 @@ package swarm
 
 import (
 	"slices"
+	"time"
 
 	"github.com/darter-p2p/darter"
 )
@@ -72,20 +73,35 @@ func (s *Swarm) reviewHost(h *host) {
 	}
 }
 
-// reviewSome goes on with the reviews, as far as budget items reach.
-func (s *Swarm) reviewSome(budget int) {
-	for budget > 0 && s.urgent.len()+s.reviews.len() > 0 {
+// reviewSome goes on with the reviews, as far as budget items reach, and returns how many it were.
+func (s *Swarm) reviewSome(budget int) int {
+	used := 0
+	for used < budget && s.urgent.len()+s.reviews.len() > 0 {
 		line := &s.urgent
 		if line.len() == 0 {
 			line = &s.reviews
 		}
 		h := *line.front()
-		budget -= 1 + s.reviewPart(h, budget)
+		used += 1 + s.reviewPart(h, budget-used)
 		if h.atPeer == nil && h.atKept == 0 {
 			line.pop()
 			h.review = false
 			s.reviewed(h)
 		}
+	}
+	return used
+}
+
+// breath is the time in which verdicts have one step's items reviewed at once. With more of them, what they leave
+// to do must not keep the next verdict waiting: it is left to ticks.
+const breath = 20 * time.Millisecond
+
+func (s *Swarm) reviewAtOnce() {
+	if s.now.Sub(s.breathed) >= breath {
+		s.breathed, s.spent = s.now, 0
+	}
+	if s.urgent.len()+s.reviews.len() > 0 {
+		s.spent += s.reviewSome(s.cfg.StepItems - s.spent)
 	}
 }
 
