@@ -58,6 +58,35 @@ func TestWrongCommandsAreUsage(t *testing.T) {
 	}
 }
 
+// TestOneCommandIsThatOfTheWholeTree holds the tree of one command line to the whole one.
+func TestOneCommandIsThatOfTheWholeTree(t *testing.T) {
+	help := func(c *cobra.Command, args ...string) string {
+		var out bytes.Buffer
+		c.SetArgs(append(args, "--help"))
+		c.SetOut(&out)
+		require.NoError(t, c.ExecuteContext(t.Context()))
+		return out.String()
+	}
+	for _, line := range []string{"get", "status", "host ls", "task show", "version", "config show", "up", "manager", "scheduler", "daemon"} {
+		args := strings.Fields(line)
+		one := root(args...)
+		require.Len(t, one.Commands(), 1, line)
+		require.Equal(t, help(root(), args...), help(one, args...), line)
+	}
+	for _, args := range [][]string{nil, {"gte"}, {"help"}, {"__complete", "ge"}, {"--help"}} {
+		require.Len(t, root(args...).Commands(), 10, args)
+	}
+}
+
+func TestVersionIsPrinted(t *testing.T) {
+	var out bytes.Buffer
+	c := root("--version")
+	c.SetArgs([]string{"--version"})
+	c.SetOut(&out)
+	require.NoError(t, c.ExecuteContext(t.Context()))
+	require.Equal(t, "darter version dev\n", out.String())
+}
+
 func testProcess(t *testing.T, name string) *process {
 	t.Helper()
 	t.Setenv("DARTER_CONFIG", "")

@@ -205,7 +205,7 @@ func serve(t *testing.T, l net.Listener, register func(*grpc.Server)) {
 func (w *world) run(args ...string) cli.Exit {
 	w.out.Reset()
 	w.err.Reset()
-	a := &cli.App{In: strings.NewReader(""), Out: &w.out, Err: &w.err, Version: "1",
+	a := &cli.App{In: strings.NewReader(""), Out: &w.out, Err: &w.err, Version: "1", Commit: func() string { return "abc" },
 		Bind: func(*pflag.FlagSet) func() (cli.Settings, error) {
 			return func() (cli.Settings, error) { return w.settings, nil }
 		},
@@ -216,7 +216,9 @@ func (w *world) run(args ...string) cli.Exit {
 		Standalone:  w.own,
 	}
 	root := &cobra.Command{Use: "darter", SilenceErrors: true, SilenceUsage: true}
-	root.AddCommand(a.Commands()...)
+	for _, command := range a.Commands() {
+		root.AddCommand(command())
+	}
 	root.SetArgs(args)
 	err := root.ExecuteContext(w.ctx)
 	if err != nil && !cli.WasPrinted(err) {
