@@ -94,11 +94,14 @@ func TestDownloadMetrics(t *testing.T) {
 	e.Fetch.Source("http://h/x", time.Second, errors.New("x"))
 	text := scrape(t, r)
 	require.Contains(t, text, `dragonfly_client_concurrent_download_task_total{app="a",priority="6",tag="t",type="STANDARD"} 1`)
-	e.Fetch.Ended(fetch.Ended{Task: "x", Want: w, Bytes: [3]int64{7, 5, 0}, Took: time.Second})
+	e.Fetch.Ended(fetch.Ended{Task: "x", Want: w, Bytes: [3]int64{7, 5, 3}, Took: time.Second})
+	e.Fetch.Started(fetch.Begun{Task: "z", Want: w})
+	e.Fetch.Ended(fetch.Ended{Task: "z", Want: w, Bytes: [3]int64{darter.FromCache: 40}})
+	e.Schedulers.Silent(netip.MustParseAddrPort("10.0.0.1:8002"))
 	e.Fetch.Ended(fetch.Ended{Task: "y", Want: w, Err: errors.New("boom")})
 	text = scrape(t, r)
 	for _, line := range []string{
-		`dragonfly_client_download_task_total{app="a",priority="6",tag="t",type="STANDARD"} 2`,
+		`dragonfly_client_download_task_total{app="a",priority="6",tag="t",type="STANDARD"} 3`,
 		`dragonfly_client_download_task_failure_total{app="a",priority="6",tag="t",type="STANDARD"} 1`,
 		`dragonfly_client_concurrent_download_task_total{app="a",priority="6",tag="t",type="STANDARD"} 0`,
 		`dragonfly_client_download_traffic{type="REMOTE_PEER"} 5`,
@@ -106,7 +109,11 @@ func TestDownloadMetrics(t *testing.T) {
 		`dragonfly_client_upload_traffic 11`,
 		`dragonfly_client_backend_request_failure_total{method="GET",scheme="http"} 1`,
 		`darter_bytes_total{source="peers"} 5`,
-		`darter_origin_avoided_bytes_total 5`,
+		`darter_bytes_total{source="cache"} 43`,
+		`dragonfly_client_download_traffic{type="LOCAL_PEER"} 43`,
+		`darter_origin_avoided_bytes_total 48`,
+		`darter_scheduler_silences_total 1`,
+		`dragonfly_client_download_task_duration_milliseconds_count{task_size_level="1",task_type="STANDARD"} 1`,
 		`dragonfly_client_disk_space_total 100`,
 		`darter_cache_tasks 2`,
 		`darter_build_info{commit="c"`,
@@ -114,7 +121,9 @@ func TestDownloadMetrics(t *testing.T) {
 		require.Contains(t, text, line)
 	}
 	require.NotContains(t, log.String()+text, "canary")
-	require.Equal(t, 1, strings.Count(log.String(), "download finished"))
+	require.Equal(t, 2, strings.Count(log.String(), "download finished"))
+	require.Contains(t, log.String(), `"from_cache":40`)
+	require.Contains(t, log.String(), `"scheduler":"10.0.0.1:8002"`)
 	require.Contains(t, log.String(), `"error":"boom"`)
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/connectivity"
@@ -32,7 +33,12 @@ type member struct {
 		err    error     // why
 		up     bool      // a connection stands
 		lost   bool      // one stood before, and broke
+
+		heard  time.Time     // last sign of life
+		usual  time.Duration // how long answers take, smoothed
+		silent time.Time     // when it gave no sign of life last; zero once it did; see scheduler_silence.go
 	}
+	proofs singleflight.Group
 }
 
 // origin is whether a scheduler is one of our own, once it said something.
