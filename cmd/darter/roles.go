@@ -123,7 +123,6 @@ func (p *process) getCommand() string {
 
 // addDaemon opens the daemon's listeners and ports, and adds the role.
 func (p *process) addDaemon(kind darter.HostKind, managerAt string, schedulers []string) error {
-	c := p.cfg.Daemon
 	cfg := daemon.DefaultConfig()
 	sink := telemetry.NewDaemon(p.metrics, p.log, p.tracing)
 	ip, err := outward(p.cfg.Host.IP)
@@ -134,10 +133,7 @@ func (p *process) addDaemon(kind darter.HostKind, managerAt string, schedulers [
 		Location: p.cfg.Host.Location, OS: runtime.GOOS, Version: version, Commit: commit(), Cluster: 1}
 	cfg.DataDir, cfg.Events = p.cfg.RoleDir("daemon"), sink.Events()
 	cfg.Manager, cfg.Schedulers = managerAt, schedulers
-	cfg.AnnounceInterval, cfg.Drain = c.AnnounceInterval.Std(), c.Drain.Std()
-	cfg.DownloadRate, cfg.UploadRate, cfg.SourceRate = c.DownloadRate, c.UploadRate, c.SourceRate
-	cfg.Source.CAFile = c.SourceCAFile
-	cfg.Source.UserAgent = "darter/" + version
+	tune(&cfg, p.cfg.Daemon)
 	if err := p.openDaemonDoors(&cfg); err != nil {
 		return err
 	}
@@ -148,6 +144,14 @@ func (p *process) addDaemon(kind darter.HostKind, managerAt string, schedulers [
 	sink.WatchStore(d.Store().Usage)
 	p.add("daemon", d.Run, d.Ready())
 	return nil
+}
+
+// tune takes over the settings that are no address.
+func tune(cfg *daemon.Config, c config.Daemon) {
+	cfg.AnnounceInterval, cfg.Drain = c.AnnounceInterval.Std(), c.Drain.Std()
+	cfg.DownloadRate, cfg.UploadRate, cfg.SourceRate = c.DownloadRate, c.UploadRate, c.SourceRate
+	cfg.UploadSlots = c.UploadSlots
+	cfg.Source.CAFile, cfg.Source.UserAgent = c.SourceCAFile, "darter/"+version
 }
 
 func (p *process) openDaemonDoors(cfg *daemon.Config) error {

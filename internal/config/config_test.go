@@ -21,7 +21,7 @@ import (
 func sample(f Field) string {
 	byKey := map[string]string{
 		"data_dir": "/tmp/x", "log.level": "debug", "log.format": "json",
-		"daemon.announce_interval": "7s", "daemon.drain": "3s",
+		"daemon.announce_interval": "7s", "daemon.drain": "3s", "daemon.upload_slots": "5",
 		"telemetry.tracing.ratio": "0.5", "telemetry.tracing.headers": "k=v",
 	}
 	if s, ok := byKey[f.Key]; ok {
@@ -112,7 +112,7 @@ func fileWith(t *testing.T, f Field, value string) string {
 	switch {
 	case f.List():
 		b.WriteString(" [\"" + value + "\"]\n")
-	case f.Bool() || f.Key == "telemetry.tracing.ratio":
+	case f.Bool() || f.Key == "telemetry.tracing.ratio" || f.Key == "daemon.upload_slots":
 		b.WriteString(" " + value + "\n")
 	default:
 		b.WriteString(" \"" + value + "\"\n")
@@ -152,6 +152,7 @@ func TestFileErrorsNameThePlace(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"unknown key":     {"daemon:\n  upload_listn: \":1\"\n", "[2:3]"},
 		"bad duration":    {"daemon:\n  announce_interval: soon\n", "announce_interval: soon"},
+		"no number":       {"daemon:\n  upload_slots: many\n", "[2:"},
 		"bad size":        {"daemon:\n  upload_rate: fast\n", "upload_rate: fast"},
 		"not a mapping":   {"- a\n", "[1:"},
 		"broken":          {"daemon: {a: [1\n", "configuration f.yaml"},
@@ -180,12 +181,13 @@ func TestValidateReportsAllAtOnce(t *testing.T) {
 	cfg.Daemon.Schedulers = []string{"10.0.0.1:8002", "nowhere"}
 	cfg.Manager.Schedulers = []string{"host:8002"}
 	cfg.Scheduler.AdvertiseIP = "me"
+	cfg.Daemon.UploadSlots = 65
 	cfg.Telemetry.Tracing.Ratio = 2
 	cfg.Telemetry.Tracing.Headers = []string{"hunter2"}
 	err := cfg.Validate()
 	require.Error(t, err)
 	for _, key := range []string{"log.level", "daemon.upload_listen", "daemon.debug_listen", "daemon.announce_interval",
-		"daemon.schedulers: \"nowhere\"", "manager.schedulers", "scheduler.advertise_ip", "tracing.ratio", "tracing.headers"} {
+		"daemon.schedulers: \"nowhere\"", "manager.schedulers", "scheduler.advertise_ip", "daemon.upload_slots", "tracing.ratio", "tracing.headers"} {
 		require.Contains(t, err.Error(), key)
 	}
 	require.NotContains(t, err.Error(), "hunter2")

@@ -126,6 +126,12 @@ func (f Field) Set(texts ...string) error {
 			return fmt.Errorf("%q is not true or false", text)
 		}
 		f.value.SetBool(v)
+	case reflect.Int:
+		v, err := strconv.Atoi(text)
+		if err != nil {
+			return fmt.Errorf("%q is not a whole number", text)
+		}
+		f.value.SetInt(int64(v))
 	case reflect.Float64:
 		v, err := strconv.ParseFloat(text, 64)
 		if err != nil {
