@@ -137,6 +137,7 @@ func TestLaterLayersWin(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte("log: {level: debug}\ndaemon:\n  upload_listen: \":1\"\n  piece_listen: \":1\"\n  metrics_listen: \":1\"\n  health_listen: \":1\"\n"), 0o600))
 	require.NoError(t, os.Mkdir(file+".d", 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(file+".d", "10-a.yaml"), []byte("daemon: {piece_listen: \":2\", metrics_listen: \":2\", health_listen: \":2\"}\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(file+".d", "05-z.yaml"), []byte("daemon: {piece_listen: \":9\"}\n"), 0o600))
 	set := pflag.NewFlagSet("daemon", pflag.ContinueOnError)
 	flags := Register(set, "daemon")
 	require.NoError(t, set.Parse([]string{"--health-listen", ":4"}))
@@ -253,6 +254,10 @@ func TestSchemaListsEveryKey(t *testing.T) {
 			at = next
 		}
 		require.Equal(t, f.Doc, at["description"])
+		if want, ok := map[string]string{"daemon.seed": "boolean", "daemon.upload_slots": "integer", "telemetry.tracing.ratio": "number",
+			"daemon.schedulers": "array", "log.level": "string"}[f.Key]; ok {
+			require.Equal(t, want, at["type"], f.Key)
+		}
 	}
 }
 

@@ -121,6 +121,11 @@ func TestDownloadMetrics(t *testing.T) {
 		require.Contains(t, text, line)
 	}
 	require.NotContains(t, log.String()+text, "canary")
+	// A task that began once is not taken for one that runs when it fails before its next begin.
+	e.Fetch.Ended(fetch.Ended{Task: "x", Want: w, Err: errors.New("again")})
+	text = scrape(t, r)
+	require.Contains(t, text, `dragonfly_client_concurrent_download_task_total{app="a",priority="6",tag="t",type="STANDARD"} 0`)
+	require.Contains(t, text, `dragonfly_client_download_task_total{app="a",priority="6",tag="t",type="STANDARD"} 4`)
 	require.Equal(t, 2, strings.Count(log.String(), "download finished"))
 	require.Contains(t, log.String(), `"from_cache":40`)
 	require.Contains(t, log.String(), `"scheduler":"10.0.0.1:8002"`)
