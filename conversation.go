@@ -19,6 +19,7 @@ const (
 	GoToSource                     // fetch from the source
 	EmptyContent                   // nothing to fetch
 	Recorded                       // a metadata-only registration was taken
+	Silent                         // not the scheduler's word: it gives no sign of life for now
 )
 
 // Advice is one message of the scheduler.

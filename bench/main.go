@@ -177,7 +177,7 @@ func (s *suite) build(ctx context.Context) error {
 		return err
 	}
 	s.bin = filepath.Join(s.dir, "darter")
-	cmd := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", s.bin, "github.com/darter-p2p/darter/cmd/darter")
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags=grpcnotrace", "-trimpath", "-ldflags=-s -w", "-o", s.bin, "github.com/darter-p2p/darter/cmd/darter")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build darter: %w\n%s", err, out)

@@ -23,6 +23,7 @@ import (
 	"github.com/darter-p2p/darter/internal/cli"
 	"github.com/darter-p2p/darter/internal/cli/rpc"
 	"github.com/darter-p2p/darter/internal/config"
+	"github.com/darter-p2p/darter/internal/daemon"
 )
 
 var update = flag.Bool("update", false, "rewrite docs/reference/cli.md")
@@ -33,7 +34,7 @@ func TestFlagsOfEveryCommand(t *testing.T) {
 		"up":        "data-dir socket listen-ip upload-listen piece-listen metrics-listen health-listen debug-listen scheduler-listen manager-grpc manager-http host-ip hostname name idc location announce-interval download-rate upload-rate source-rate log-format config",
 		"manager":   "manager-grpc manager-http manager-scheduler log-level",
 		"scheduler": "scheduler-listen scheduler-metrics scheduler-advertise-ip data-dir debug-listen",
-		"daemon":    "seed data-dir socket upload-listen piece-listen metrics-listen health-listen debug-listen host-ip hostname name idc location manager scheduler announce-interval download-rate upload-rate source-rate drain",
+		"daemon":    "seed data-dir socket upload-listen piece-listen metrics-listen health-listen debug-listen host-ip hostname name idc location manager scheduler announce-interval download-rate upload-rate source-rate upload-slots drain",
 		"get":       "output directory json digest range header limit-rate timeout overwrite input parallel quiet socket standalone require-daemon cacert insecure-skip-verify",
 		"status":    "output socket scheduler",
 		"host ls":   "output scheduler",
@@ -56,6 +57,49 @@ func TestWrongCommandsAreUsage(t *testing.T) {
 		c.SetErr(&bytes.Buffer{})
 		require.Equal(t, cli.ExitUsage, cli.ExitOf(c.ExecuteContext(t.Context())), args)
 	}
+}
+
+// TestOneCommandIsThatOfTheWholeTree holds the tree of one command line to the whole one.
+func TestOneCommandIsThatOfTheWholeTree(t *testing.T) {
+	help := func(c *cobra.Command, args ...string) string {
+		var out bytes.Buffer
+		c.SetArgs(append(args, "--help"))
+		c.SetOut(&out)
+		require.NoError(t, c.ExecuteContext(t.Context()))
+		return out.String()
+	}
+	for _, line := range []string{"get", "status", "host ls", "task show", "version", "config show", "up", "manager", "scheduler", "daemon"} {
+		args := strings.Fields(line)
+		one := root(args...)
+		require.Len(t, one.Commands(), 1, line)
+		require.Equal(t, help(root(), args...), help(one, args...), line)
+	}
+	for _, args := range [][]string{nil, {"gte"}, {"help"}, {"__complete", "ge"}, {"--help"}} {
+		require.Len(t, root(args...).Commands(), 11, args)
+	}
+}
+
+// TestDefaultsAreTheRooms holds defaults that are written down twice, for the help, to those of the rooms.
+func TestDefaultsAreTheRooms(t *testing.T) {
+	require.Equal(t, daemon.DefaultConfig().UploadSlots, config.Default().Daemon.UploadSlots)
+}
+
+func TestSettingsReachTheDaemon(t *testing.T) {
+	var got daemon.Config
+	tune(&got, config.Daemon{AnnounceInterval: config.Duration(1), Drain: config.Duration(2), DownloadRate: 3, UploadRate: 4, SourceRate: 5,
+		UploadSlots: 6, SourceCAFile: "ca"})
+	want := daemon.Config{AnnounceInterval: 1, Drain: 2, DownloadRate: 3, UploadRate: 4, SourceRate: 5, UploadSlots: 6}
+	want.Source.CAFile, want.Source.UserAgent = "ca", "darter/dev"
+	require.Equal(t, want, got)
+}
+
+func TestVersionIsPrinted(t *testing.T) {
+	var out bytes.Buffer
+	c := root("--version")
+	c.SetArgs([]string{"--version"})
+	c.SetOut(&out)
+	require.NoError(t, c.ExecuteContext(t.Context()))
+	require.Equal(t, "darter version dev\n", out.String())
 }
 
 func testProcess(t *testing.T, name string) *process {

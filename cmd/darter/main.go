@@ -16,7 +16,8 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signals(context.Background())
 	defer stop()
-	err := root().ExecuteContext(ctx)
+	ahead(os.Args[1:])
+	err := root(os.Args[1:]...).ExecuteContext(ctx)
 	if err != nil && !cli.WasPrinted(err) {
 		cli.PrintError(os.Stderr, err)
 	}

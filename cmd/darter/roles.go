@@ -98,14 +98,12 @@ func (p *process) addScheduler(advertise string) (*scheduler.Scheduler, error) {
 	cfg.DataDir, cfg.Log, cfg.Server = p.cfg.RoleDir("scheduler"), p.log, p.tracing.ServerOptions()
 	sink := telemetry.NewScheduler(p.metrics, p.log)
 	cfg.Events, cfg.Snapshots = sink.Events(), sink.Snapshots()
-	hosts := telemetry.NewLiveness(p.metrics, p.log, cfg.Liveness.Tick)
-	hosts.Into(&cfg.Events)
 	s, err := scheduler.New(cfg)
 	if err != nil {
 		return nil, err
 	}
 	sink.Watch(s.Count)
-	hosts.Watch(s)
+	sink.WatchHosts(s)
 	p.add("scheduler", s.Run, s.Ready())
 	return s, nil
 }
@@ -152,7 +150,6 @@ func (p *process) getCommand() string {
 
 // addDaemon opens the daemon's listeners and ports, and adds the role.
 func (p *process) addDaemon(kind darter.HostKind, managerAt string, schedulers []string) error {
-	c := p.cfg.Daemon
 	cfg := daemon.DefaultConfig()
 	sink := telemetry.NewDaemon(p.metrics, p.log, p.tracing)
 	ip, err := outward(p.cfg.Host.IP)
@@ -163,10 +160,7 @@ func (p *process) addDaemon(kind darter.HostKind, managerAt string, schedulers [
 		Location: p.cfg.Host.Location, OS: runtime.GOOS, Version: version, Commit: commit(), Cluster: 1}
 	cfg.DataDir, cfg.Events = p.cfg.RoleDir("daemon"), sink.Events()
 	cfg.Manager, cfg.Schedulers = managerAt, schedulers
-	cfg.AnnounceInterval, cfg.Drain = c.AnnounceInterval.Std(), c.Drain.Std()
-	cfg.DownloadRate, cfg.UploadRate, cfg.SourceRate = c.DownloadRate, c.UploadRate, c.SourceRate
-	cfg.Source.CAFile = c.SourceCAFile
-	cfg.Source.UserAgent = "darter/" + version
+	tune(&cfg, p.cfg.Daemon)
 	if err := p.openDaemonDoors(&cfg); err != nil {
 		return err
 	}
@@ -177,6 +171,14 @@ func (p *process) addDaemon(kind darter.HostKind, managerAt string, schedulers [
 	sink.WatchStore(d.Store().Usage)
 	p.add("daemon", d.Run, d.Ready())
 	return nil
+}
+
+// tune takes over the settings that are no address.
+func tune(cfg *daemon.Config, c config.Daemon) {
+	cfg.AnnounceInterval, cfg.Drain = c.AnnounceInterval.Std(), c.Drain.Std()
+	cfg.DownloadRate, cfg.UploadRate, cfg.SourceRate = c.DownloadRate, c.UploadRate, c.SourceRate
+	cfg.UploadSlots = c.UploadSlots
+	cfg.Source.CAFile, cfg.Source.UserAgent = c.SourceCAFile, "darter/"+version
 }
 
 func (p *process) openDaemonDoors(cfg *daemon.Config) error {

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -12,8 +14,10 @@ import (
 	"github.com/darter-p2p/darter/internal/config"
 )
 
-// root returns the command tree.
-func root() *cobra.Command {
+// root returns the command tree for a command line: of its first word alone where that names a command, because
+// making what is not used would be a good part of a short command's time. Everything else (help, completion,
+// misspelt words, no words at all) gets the whole tree.
+func root(args ...string) *cobra.Command {
 	c := &cobra.Command{
 		Use: "darter", Short: "Move files, images and models so that the origin sends each byte once",
 		Example: `  darter up                                   # manager, scheduler and daemon on this machine
@@ -21,11 +25,10 @@ func root() *cobra.Command {
   darter status`,
 		SilenceErrors: true, SilenceUsage: true, Version: version,
 	}
-	c.SetVersionTemplate("darter {{.Version}}\n")
 	c.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return cli.Usage(err) })
 	c.CompletionOptions.HiddenDefaultCmd = false
 	app := &cli.App{
-		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Version: version, Commit: commit(),
+		In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Version: version, Commit: commit,
 		Bind: bind,
 		OpenDaemon: func(ctx context.Context, socket string) (cli.Daemon, error) {
 			s, err := rpc.OpenSocket(ctx, socket)
@@ -50,8 +53,17 @@ func root() *cobra.Command {
 		},
 		Standalone: standalone,
 	}
-	c.AddCommand(app.Commands()...)
-	c.AddCommand(configCommand(), upCommand(), managerCommand(), schedulerCommand(), daemonCommand())
+	makers := app.Commands()
+	maps.Copy(makers, map[string]func() *cobra.Command{"config": configCommand, "up": upCommand, "manager": managerCommand,
+		"scheduler": schedulerCommand, "daemon": daemonCommand})
+	if len(args) > 0 && makers[args[0]] != nil {
+		c.CompletionOptions.DisableDefaultCmd = true
+		c.AddCommand(makers[args[0]]())
+		return c
+	}
+	for _, name := range slices.Sorted(maps.Keys(makers)) {
+		c.AddCommand(makers[name]())
+	}
 	return c
 }
 

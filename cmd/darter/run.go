@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/darter-p2p/darter/internal/cli"
+	"github.com/darter-p2p/darter/internal/cli/rpc"
 )
 
 // signals returns a context that the first SIGINT or SIGTERM ends, so that everything stops in order. The
@@ -25,6 +26,14 @@ func signals(parent context.Context) (context.Context, context.CancelFunc) {
 		os.Exit(int(cli.ExitOf(cli.Interrupted{Signal: s})))
 	}()
 	return ctx, func() { cancel(nil) }
+}
+
+// ahead starts, beside the reading of the command line, what a download needs later. It ends by itself, long before
+// any download does.
+func ahead(args []string) {
+	if len(args) > 0 && args[0] == "get" {
+		go rpc.Prepare()
+	}
 }
 
 // role is a part of this process that runs until its context ends.

@@ -28,7 +28,7 @@ type App struct {
 	Out, Err io.Writer
 	Getenv   func(string) string // nil: no environment
 	Version  string
-	Commit   string
+	Commit   func() string // what the build was made from. Required
 
 	// Bind adds the flags of the configuration to a command and returns what reads them. Required.
 	Bind func(*pflag.FlagSet) func() (Settings, error)
@@ -42,9 +42,10 @@ type App struct {
 	Standalone func(ctx context.Context, o StandaloneOptions) (Getter, error)
 }
 
-// Commands returns get, status, host, zone, task and version.
-func (a *App) Commands() []*cobra.Command {
-	return []*cobra.Command{a.getCommand(), a.statusCommand(), a.hostCommand(), a.zoneCommand(), a.taskCommand(), a.versionCommand()}
+// Commands returns what makes get, status, host, zone, task and version. Each is made only where it is used.
+func (a *App) Commands() map[string]func() *cobra.Command {
+	return map[string]func() *cobra.Command{"get": a.getCommand, "status": a.statusCommand, "host": a.hostCommand, "zone": a.zoneCommand,
+		"task": a.taskCommand, "version": a.versionCommand}
 }
 
 func (a *App) getenv(name string) string {
@@ -67,7 +68,7 @@ func exactly(n int, what string) cobra.PositionalArgs {
 func (a *App) versionCommand() *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{Use: "version", Short: "Print the version", Args: exactly(0, "no argument"), RunE: func(*cobra.Command, []string) error {
-		v := map[string]string{"version": a.Version, "commit": a.Commit, "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH}
+		v := map[string]string{"version": a.Version, "commit": a.Commit(), "go": runtime.Version(), "platform": runtime.GOOS + "/" + runtime.GOARCH}
 		if asJSON {
 			return writeJSON(a.Out, v)
 		}

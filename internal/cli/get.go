@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -43,6 +44,8 @@ const getLong = `Fetch files through the daemon of this machine, or by itself wh
 What arrives is kept piece by piece: after an interruption, the same command fetches only what is missing.
 A file gets its name once it is complete and verified, never before.
 
+By itself it goes to the source: peers are used by daemons only.
+
 Exit codes: 0 done, 2 usage, 3 local file, 4 network, 5 TLS, 6 denied, 8 source error, 9 not found,
 10 digest or length mismatch, 11 no space, 12 timeout, 13 some failed, 14 rate limited, 15 no daemon, 130 interrupted.`
 
@@ -63,6 +66,9 @@ func (a *App) getCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if a.getenv("GOGC") == "" {
+			debug.SetGCPercent(400) // most downloads end before 16 MiB of heap, and collecting 4 would be a tenth of their time
+		}
 		return a.get(c.Context(), f, args, s)
 	}
 	return c
@@ -77,7 +83,7 @@ func (f *getFlags) register(c *cobra.Command) {
 	fs.StringVar(&f.digest, "digest", "", "expected digest of the bytes written, as sha256:<hex>")
 	fs.StringVar(&f.span, "range", "", "bytes to write: A-B, A- or -N")
 	fs.StringArrayVarP(&f.headers, "header", "H", nil, "header for the source, as \"Key: value\", or @FILE with one per line (repeat for more)")
-	fs.StringVar(&f.limitRate, "limit-rate", "", "bytes per second, as 20M; with a daemon it limits what is handed over, not what the daemon fetches")
+	fs.StringVar(&f.limitRate, "limit-rate", "", "bytes per second, as 20M; with a daemon it limits what is handed over, not what the daemon fetches (the API has no word for that)")
 	fs.DurationVar(&f.timeout, "timeout", 0, "time limit per file, as 90s or 2h; 0 is none")
 	fs.BoolVar(&f.overwrite, "overwrite", false, "replace existing files")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing but errors")

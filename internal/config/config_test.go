@@ -21,7 +21,7 @@ import (
 func sample(f Field) string {
 	byKey := map[string]string{
 		"data_dir": "/tmp/x", "log.level": "debug", "log.format": "json",
-		"daemon.announce_interval": "7s", "daemon.drain": "3s",
+		"daemon.announce_interval": "7s", "daemon.drain": "3s", "daemon.upload_slots": "5",
 		"telemetry.tracing.ratio": "0.5", "telemetry.tracing.headers": "k=v",
 	}
 	if s, ok := byKey[f.Key]; ok {
@@ -112,7 +112,7 @@ func fileWith(t *testing.T, f Field, value string) string {
 	switch {
 	case f.List():
 		b.WriteString(" [\"" + value + "\"]\n")
-	case f.Bool() || f.Key == "telemetry.tracing.ratio":
+	case f.Bool() || f.Key == "telemetry.tracing.ratio" || f.Key == "daemon.upload_slots":
 		b.WriteString(" " + value + "\n")
 	default:
 		b.WriteString(" \"" + value + "\"\n")
@@ -137,6 +137,7 @@ func TestLaterLayersWin(t *testing.T) {
 	require.NoError(t, os.WriteFile(file, []byte("log: {level: debug}\ndaemon:\n  upload_listen: \":1\"\n  piece_listen: \":1\"\n  metrics_listen: \":1\"\n  health_listen: \":1\"\n"), 0o600))
 	require.NoError(t, os.Mkdir(file+".d", 0o700))
 	require.NoError(t, os.WriteFile(filepath.Join(file+".d", "10-a.yaml"), []byte("daemon: {piece_listen: \":2\", metrics_listen: \":2\", health_listen: \":2\"}\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(file+".d", "05-z.yaml"), []byte("daemon: {piece_listen: \":9\"}\n"), 0o600))
 	set := pflag.NewFlagSet("daemon", pflag.ContinueOnError)
 	flags := Register(set, "daemon")
 	require.NoError(t, set.Parse([]string{"--health-listen", ":4"}))
@@ -152,6 +153,7 @@ func TestFileErrorsNameThePlace(t *testing.T) {
 	for name, c := range map[string]struct{ text, want string }{
 		"unknown key":     {"daemon:\n  upload_listn: \":1\"\n", "[2:3]"},
 		"bad duration":    {"daemon:\n  announce_interval: soon\n", "announce_interval: soon"},
+		"no number":       {"daemon:\n  upload_slots: many\n", "[2:"},
 		"bad size":        {"daemon:\n  upload_rate: fast\n", "upload_rate: fast"},
 		"not a mapping":   {"- a\n", "[1:"},
 		"broken":          {"daemon: {a: [1\n", "configuration f.yaml"},
@@ -180,12 +182,13 @@ func TestValidateReportsAllAtOnce(t *testing.T) {
 	cfg.Daemon.Schedulers = []string{"10.0.0.1:8002", "nowhere"}
 	cfg.Manager.Schedulers = []string{"host:8002"}
 	cfg.Scheduler.AdvertiseIP = "me"
+	cfg.Daemon.UploadSlots = 65
 	cfg.Telemetry.Tracing.Ratio = 2
 	cfg.Telemetry.Tracing.Headers = []string{"hunter2"}
 	err := cfg.Validate()
 	require.Error(t, err)
 	for _, key := range []string{"log.level", "daemon.upload_listen", "daemon.debug_listen", "daemon.announce_interval",
-		"daemon.schedulers: \"nowhere\"", "manager.schedulers", "scheduler.advertise_ip", "tracing.ratio", "tracing.headers"} {
+		"daemon.schedulers: \"nowhere\"", "manager.schedulers", "scheduler.advertise_ip", "daemon.upload_slots", "tracing.ratio", "tracing.headers"} {
 		require.Contains(t, err.Error(), key)
 	}
 	require.NotContains(t, err.Error(), "hunter2")
@@ -251,6 +254,10 @@ func TestSchemaListsEveryKey(t *testing.T) {
 			at = next
 		}
 		require.Equal(t, f.Doc, at["description"])
+		if want, ok := map[string]string{"daemon.seed": "boolean", "daemon.upload_slots": "integer", "telemetry.tracing.ratio": "number",
+			"daemon.schedulers": "array", "log.level": "string"}[f.Key]; ok {
+			require.Equal(t, want, at["type"], f.Key)
+		}
 	}
 }
 

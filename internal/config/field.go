@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // envPrefix starts the name of every environment variable.
@@ -25,25 +26,38 @@ type Field struct {
 	Max    string   // greatest value, as text; empty means none
 	Secret bool     // masked wherever it is printed
 
+	index []int // of the struct's field, from Config down
 	value reflect.Value
 }
 
 // Fields lists the settings of c in the order of the struct. Setting through them changes c.
-func (c *Config) Fields() []Field { return walk(reflect.ValueOf(c).Elem(), "", envPrefix) }
+func (c *Config) Fields() []Field {
+	out := slices.Clone(shape())
+	all := reflect.ValueOf(c).Elem()
+	for i := range out {
+		out[i].value = all.FieldByIndex(out[i].index)
+	}
+	return out
+}
 
-func walk(v reflect.Value, keys, env string) []Field {
+// shape is every setting without a value. Reading the tags costs more than all else that a short command does
+// with its settings, hence once.
+var shape = sync.OnceValue(func() []Field { return walk(reflect.TypeFor[Config](), nil, "", envPrefix) })
+
+func walk(t reflect.Type, index []int, keys, env string) []Field {
 	var out []Field
-	for i := range v.NumField() {
-		tag, f := v.Type().Field(i).Tag, v.Field(i)
+	for i := range t.NumField() {
+		f := t.Field(i)
+		tag, here := f.Tag, append(slices.Clone(index), i)
 		key := keys + tag.Get("yaml")
-		if f.Kind() == reflect.Struct {
-			out = append(out, walk(f, key+".", env+tag.Get("envPrefix"))...)
+		if f.Type.Kind() == reflect.Struct {
+			out = append(out, walk(f.Type, here, key+".", env+tag.Get("envPrefix"))...)
 			continue
 		}
 		out = append(out, Field{
 			Key: key, Env: env + tag.Get("env"), Flag: tag.Get("flag"), Doc: tag.Get("doc"),
 			Roles: split(tag.Get("roles")), Enum: split(tag.Get("enum")), Kind: tag.Get("kind"),
-			Min: tag.Get("min"), Max: tag.Get("max"), Secret: tag.Get("secret") == "true", value: f,
+			Min: tag.Get("min"), Max: tag.Get("max"), Secret: tag.Get("secret") == "true", index: here,
 		})
 	}
 	return out
@@ -112,6 +126,12 @@ func (f Field) Set(texts ...string) error {
 			return fmt.Errorf("%q is not true or false", text)
 		}
 		f.value.SetBool(v)
+	case reflect.Int:
+		v, err := strconv.Atoi(text)
+		if err != nil {
+			return fmt.Errorf("%q is not a whole number", text)
+		}
+		f.value.SetInt(int64(v))
 	case reflect.Float64:
 		v, err := strconv.ParseFloat(text, 64)
 		if err != nil {

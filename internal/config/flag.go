@@ -109,7 +109,7 @@ func (v *flagValue) Type() string {
 	switch v.field.value.Interface().(type) {
 	case bool:
 		return "bool"
-	case float64:
+	case float64, int:
 		return "number"
 	case Duration:
 		return "duration"

@@ -195,6 +195,9 @@ func fileError(name string, err error) error {
 }
 
 func readEnvironment(cfg *Config, from Origins, environ map[string]string) error {
+	if !concerns(environ) {
+		return nil
+	}
 	if err := env.ParseWithOptions(cfg, env.Options{Prefix: envPrefix, Environment: environ}); err != nil {
 		return &darter.Error{Kind: darter.Invalid, Op: "environment", Err: envReason(err),
 			Hint: "correct or unset the variable; \"darter config show --origin\" tells which layer sets a key"}
@@ -205,6 +208,16 @@ func readEnvironment(cfg *Config, from Origins, environ map[string]string) error
 		}
 	}
 	return nil
+}
+
+// concerns reports whether any variable could be ours. Mostly none is, and parsing is not free.
+func concerns(environ map[string]string) bool {
+	for name := range environ {
+		if strings.HasPrefix(name, envPrefix) {
+			return true
+		}
+	}
+	return false
 }
 
 // envReason puts the variable's name in front: the parser names the struct field only.

@@ -60,6 +60,8 @@ func (f Field) schema() *schema {
 	switch f.value.Kind() {
 	case reflect.Bool:
 		s.Type = "boolean"
+	case reflect.Int:
+		s.Type = "integer"
 	case reflect.Float64:
 		s.Type = "number"
 	case reflect.Slice:

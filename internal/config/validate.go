@@ -141,15 +141,22 @@ func (f Field) checkBounds(text string) (why, do string) {
 			return "is negative", "use 0 or more"
 		}
 	case float64:
-		least, _ := strconv.ParseFloat(f.Min, 64)
-		most, err := strconv.ParseFloat(f.Max, 64)
-		if v != v || v < least || (err == nil && v > most) {
-			return "is out of bounds", fmt.Sprintf("use %s to %s", f.Min, f.Max)
-		}
+		return f.checkNumber(v)
+	case int:
+		return f.checkNumber(float64(v))
 	case darter.Size:
 		if v < 0 {
 			return "is negative", "use 0 for unlimited"
 		}
+	}
+	return "", ""
+}
+
+func (f Field) checkNumber(v float64) (why, do string) {
+	least, _ := strconv.ParseFloat(f.Min, 64)
+	most, err := strconv.ParseFloat(f.Max, 64)
+	if v != v || v < least || (err == nil && v > most) {
+		return "is out of bounds", fmt.Sprintf("use %s to %s", f.Min, f.Max)
 	}
 	return "", ""
 }

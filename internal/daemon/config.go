@@ -29,7 +29,7 @@ type Config struct {
 	DownloadRate     darter.Size   // bytes per second from parents and source; 0 means no limit
 	UploadRate       darter.Size   // bytes per second to others; 0 means no limit
 	SourceRate       darter.Size   // bytes per second from the source; 0 means no limit
-	UploadSlots      int           // piece bodies sent at once while the uplink is the limit; default as package vortex
+	UploadSlots      int           // pieces sent at once while the uplink is the limit; default as package vortex
 	Drain            time.Duration // how long running uploads may take at a stop; default 5s
 
 	Source httpsource.Config // how origins are reached; default as package source/http

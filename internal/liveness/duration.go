@@ -29,9 +29,7 @@ func (d Duration) String() string { return time.Duration(d).String() }
 // Std returns the value as the standard library's type.
 func (d Duration) Std() time.Duration { return time.Duration(d) }
 
-// times scales a duration.
-func (d Duration) times(factor float64) time.Duration { return scaled(time.Duration(d), factor) }
-
+// scaled is d times a factor.
 func scaled(d time.Duration, factor float64) time.Duration {
 	return time.Duration(float64(d) * factor)
 }

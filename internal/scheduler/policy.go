@@ -33,6 +33,9 @@ func ReadPolicy(name string, text []byte) (liveness.Policy, error) {
 	if err != nil && !errors.Is(err, io.EOF) {
 		return fail(errors.New(yaml.FormatError(err, false, true)))
 	}
+	if p == (liveness.Policy{}) { // an empty document says nothing: the defaults stay
+		p = liveness.DefaultPolicy()
+	}
 	if err := p.Validate(); err != nil {
 		return fail(err)
 	}

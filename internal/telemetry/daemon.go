@@ -62,7 +62,7 @@ type Daemon struct {
 	renewed, told                                     prometheus.Counter
 	schedulers                                        prometheus.Gauge
 	served                                            *prometheus.CounterVec
-	schedulersDown, sourceRetries                     prometheus.Counter
+	schedulersDown, schedulersSilent, sourceRetries   prometheus.Counter
 }
 
 // NewDaemon registers the daemon's metrics.
@@ -96,6 +96,7 @@ func NewDaemon(r *Registry, log *slog.Logger, t *Tracing) *Daemon {
 		renewed:           r.counter("darter_lease_renewals_total", "Renewals that schedulers granted."),
 		told:              r.counter("darter_inventory_told_total", "Locations that schedulers asked for and were told."),
 		served:            r.counters("darter_upload_calls_total", "Calls of other hosts and schedulers.", "method", "outcome"),
+		schedulersSilent:  r.counter("darter_scheduler_silences_total", "Times a scheduler owed an answer and gave no sign of life."),
 		schedulersDown:    r.counter("darter_scheduler_failures_total", "Times a scheduler failed and was left alone for a while."),
 		sourceRetries:     r.counter("darter_source_retries_total", "Requests to sources that were tried again."),
 		schedulers:        r.gauges("darter_schedulers_known", "Schedulers in the set in force.").WithLabelValues(),
@@ -141,6 +142,11 @@ func (d *Daemon) Events() daemon.Events {
 				d.log.Warn("a scheduler failed and is left alone for a while", "scheduler", at.String(), "error", err)
 			},
 			Returned: func(at netip.AddrPort) { d.log.Info("a scheduler is back", "scheduler", at.String()) },
+			Silent: func(at netip.AddrPort) {
+				d.schedulersSilent.Inc()
+				d.log.Warn("a scheduler gives no sign of life; downloads go on without it until it does", "scheduler", at.String())
+			},
+			Awake: func(at netip.AddrPort) { d.log.Info("a silent scheduler speaks again", "scheduler", at.String()) },
 		},
 		Source: httpsource.Events{
 			Retried: func(host string, err error) {
@@ -204,7 +210,10 @@ func (d *Daemon) DownloadEnded(e fetch.Ended) {
 		"from_cache", e.Bytes[darter.FromCache], "seconds", e.Took.Seconds()}
 	switch {
 	case e.Err == nil:
-		if size := e.Bytes[0] + e.Bytes[1] + e.Bytes[2]; size > 0 { // nothing moved when the store had it all
+		if here := e.Bytes[darter.FromCache]; here > 0 {
+			d.received(darter.FromCache, here)
+		}
+		if size := e.Bytes[darter.FromSource] + e.Bytes[darter.FromPeer]; size > 0 { // nothing moved when the store had it all
 			d.took.WithLabelValues(standard, strconv.Itoa(sizeLevel(size))).Observe(float64(e.Took.Milliseconds()))
 		}
 		d.log.Info("download finished", line...)
@@ -232,10 +241,15 @@ func (d *Daemon) pieceDone(_ darter.TaskID, p darter.Piece) {
 	if int(p.Traffic) >= len(d.traffic) {
 		return
 	}
-	d.traffic[p.Traffic].Add(float64(p.Length))
-	d.bytes[p.Traffic].Add(float64(p.Length))
-	if p.Traffic != darter.FromSource {
-		d.avoided.Add(float64(p.Length))
+	d.received(p.Traffic, p.Length)
+}
+
+// received counts bytes of downloads. Those that were in the store are counted when the download has ended well.
+func (d *Daemon) received(from darter.Traffic, n int64) {
+	d.traffic[from].Add(float64(n))
+	d.bytes[from].Add(float64(n))
+	if from != darter.FromSource {
+		d.avoided.Add(float64(n))
 	}
 }
 

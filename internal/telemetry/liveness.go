@@ -41,10 +41,10 @@ var (
 	jitterBuckets  = []float64{0.001, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2, 8, 32}
 )
 
-// NewLiveness registers the metrics. Tick is the time between two turns of the roster's clock.
-func NewLiveness(r *Registry, log *slog.Logger, tick time.Duration) *Liveness {
+// NewLiveness registers the metrics.
+func NewLiveness(r *Registry, log *slog.Logger) *Liveness {
 	const p = "darter_scheduler_"
-	l := &Liveness{log: log, reg: r, tick: tick,
+	l := &Liveness{log: log, reg: r,
 		transitions: r.counters(p+"host_transitions_total", "Changes of what is thought of a host.", "from", "to", "reason"),
 		exits:       r.counters(p+"host_exits_total", "Runs of hosts that ended, by how.", "type"),
 		probes:      r.counters(p+"host_probes_total", "Hosts in doubt that were asked.", "result"),
@@ -179,7 +179,7 @@ func (l *Liveness) probed(p rpc.Probed) {
 func (l *Liveness) sliced(s rpc.Slice) {
 	l.slice.Observe(s.Took.Seconds())
 	l.lateness.Observe(s.Late.Seconds())
-	l.jitter.Observe(float64(s.Lag) / float64(l.tick))
+	l.jitter.Observe(s.Lag.Seconds() / max(s.Every.Seconds(), 0.001))
 }
 
 func (l *Liveness) ordered(o rpc.Ordered) {
@@ -202,53 +202,83 @@ type rosterGauges struct {
 	zones bounded
 }
 
-func desc(name, help string, labels ...string) *prometheus.Desc {
-	return prometheus.NewDesc("darter_scheduler_"+name, help, labels, nil)
+// told says what rosterGauges tells: by name, the help and the label.
+var told = map[string][2]string{
+	"hosts_by_state":              {"Hosts known, by what is thought of them.", "state"},
+	"host_oddities_total":         {"Odd things about hosts that were counted.", "reason"},
+	"false_offline_total":         {"Hosts that were counted as offline and came back with the same run.", ""},
+	"stale_leaves_ignored_total":  {"Leaves of earlier runs that were ignored.", ""},
+	"self_health":                 {"What suspicion is stretched by because this scheduler itself fares badly: 1 is well, 8 the worst.", ""},
+	"self_fault":                  {"1 while everybody is silent and the fault is sought here.", ""},
+	"tombstones":                  {"Hosts of which only a tombstone is left.", ""},
+	"lease_interval_seconds":      {"Interval of a lease that is granted now, before jitter.", ""},
+	"locations":                   {"Copies of which nothing but the location is kept.", ""},
+	"dead_parent_offers_total":    {"Offers of hosts that turned out to be offline, after their last sign.", ""},
+	"last_resort_offers_total":    {"Offers of suspect hosts for want of others.", ""},
+	"locations_evicted_total":     {"Locations that went because there were too many.", ""},
+	"registrations_refused_total": {"Registrations for which there was no room.", ""},
+	"guard_state":                 {"Guard against mass failures: 0 open, 1 overridden, 2 partial, 3 full, 4 the fault is sought here.", "zone"},
+	"zone_hosts":                  {"Hosts of a zone.", "zone"},
+	"zone_hosts_down":             {"Hosts of a zone that are suspect or offline.", "zone"},
+	"zone_hosts_waiting":          {"Hosts of a zone that would be forgotten if the guard let them.", "zone"},
 }
 
-// Describe implements prometheus.Collector: nothing is described ahead, what Collect sends tells.
-func (g *rosterGauges) Describe(chan<- *prometheus.Desc) {}
+func desc(name string) *prometheus.Desc {
+	var labels []string
+	if told[name][1] != "" {
+		labels = []string{told[name][1]}
+	}
+	return prometheus.NewDesc("darter_scheduler_"+name, told[name][0], labels, nil)
+}
+
+// Describe implements prometheus.Collector.
+func (g *rosterGauges) Describe(out chan<- *prometheus.Desc) {
+	for name := range told {
+		out <- desc(name)
+	}
+}
 
 // Collect implements prometheus.Collector.
 func (g *rosterGauges) Collect(out chan<- prometheus.Metric) {
 	stats, zones := g.of.Liveness()
 	tally, locations := g.of.Swarm()
-	gauge := func(name, help string, v float64) {
-		out <- prometheus.MustNewConstMetric(desc(name, help), prometheus.GaugeValue, v)
+	gauge := func(name string, v float64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(desc(name), prometheus.GaugeValue, v, labels...)
 	}
-	count := func(name, help string, v uint64) {
-		out <- prometheus.MustNewConstMetric(desc(name, help), prometheus.CounterValue, float64(v))
+	count := func(name string, v uint64, labels ...string) {
+		out <- prometheus.MustNewConstMetric(desc(name), prometheus.CounterValue, float64(v), labels...)
 	}
 	for v := darter.Alive; v <= darter.Left; v++ {
-		out <- prometheus.MustNewConstMetric(desc("hosts_by_state", "Hosts known, by what is thought of them.", "state"), prometheus.GaugeValue, float64(stats.Hosts[v]), v.String())
+		gauge("hosts_by_state", float64(stats.Hosts[v]), v.String())
 	}
 	for reason, n := range stats.Notes {
-		if name := liveness.Reason(reason).String(); n > 0 {
-			out <- prometheus.MustNewConstMetric(desc("host_oddities_total", "Odd things about hosts that were counted.", "reason"), prometheus.CounterValue, float64(n), name)
+		if n > 0 {
+			count("host_oddities_total", n, liveness.Reason(reason).String())
 		}
 	}
-	count("false_offline_total", "Hosts that were counted as offline and came back with the same run.", stats.Notes[liveness.FalseOffline])
-	count("stale_leaves_ignored_total", "Leaves of earlier runs that were ignored.", stats.Notes[liveness.StaleLeave])
-	gauge("self_health", "What suspicion is stretched by because this scheduler itself fares badly: 1 is well, 8 the worst.", float64(stats.Multiplier))
-	gauge("tombstones", "Hosts of which only a tombstone is left.", float64(stats.Tombstones))
-	gauge("lease_interval_seconds", "Interval of a lease that is granted now, before jitter.", stats.Interval.Seconds())
-	gauge("locations", "Copies of which nothing but the location is kept.", float64(locations))
-	count("dead_parent_offers_total", "Offers of hosts that turned out to be offline, after their last sign.", tally.DeadOffers)
-	count("last_resort_offers_total", "Offers of suspect hosts for want of others.", tally.LastResort)
-	count("locations_evicted_total", "Locations that went because there were too many.", tally.Evicted)
-	count("registrations_refused_total", "Registrations for which there was no room.", tally.Refused)
+	count("false_offline_total", stats.Notes[liveness.FalseOffline])
+	count("stale_leaves_ignored_total", stats.Notes[liveness.StaleLeave])
+	count("dead_parent_offers_total", tally.DeadOffers)
+	count("last_resort_offers_total", tally.LastResort)
+	count("locations_evicted_total", tally.Evicted)
+	count("registrations_refused_total", tally.Refused)
+	gauge("self_health", float64(stats.Multiplier))
+	gauge("tombstones", float64(stats.Tombstones))
+	gauge("lease_interval_seconds", stats.Interval.Seconds())
+	gauge("locations", float64(locations))
 	self := 0.0
 	if stats.SelfFault {
 		self = 1
 	}
-	gauge("self_fault", "1 while everybody is silent and the fault is sought here.", self)
-	g.collectZones(out, zones)
+	gauge("self_fault", self)
+	g.collectZones(gauge, zones)
 }
 
 // guardLevels are the values of the guard's gauge.
 var guardLevels = map[string]float64{"open": 0, "overridden": 1, "partial": 2, "full": 3, "self-fault": 4}
 
-func (g *rosterGauges) collectZones(out chan<- prometheus.Metric, zones []darter.ZoneStatus) {
+// collectZones sums up what shares a name: further zones than are told apart are one "other".
+func (g *rosterGauges) collectZones(gauge func(string, float64, ...string), zones []darter.ZoneStatus) {
 	type sums struct{ guard, hosts, down, waiting float64 }
 	by := map[string]sums{}
 	for _, z := range zones {
@@ -257,15 +287,9 @@ func (g *rosterGauges) collectZones(out chan<- prometheus.Metric, zones []darter
 		by[name] = sums{max(s.guard, guardLevels[z.Guard]), s.hosts + float64(z.Hosts), s.down + float64(z.Down), s.waiting + float64(z.Waiting)}
 	}
 	for name, s := range by {
-		for what, v := range map[string]float64{"guard_state": s.guard, "zone_hosts": s.hosts, "zone_hosts_down": s.down, "zone_hosts_waiting": s.waiting} {
-			out <- prometheus.MustNewConstMetric(desc(what, zoneHelp[what], "zone"), prometheus.GaugeValue, v, name)
-		}
+		gauge("guard_state", s.guard, name)
+		gauge("zone_hosts", s.hosts, name)
+		gauge("zone_hosts_down", s.down, name)
+		gauge("zone_hosts_waiting", s.waiting, name)
 	}
-}
-
-var zoneHelp = map[string]string{
-	"guard_state":        "Guard against mass failures: 0 open, 1 overridden, 2 partial, 3 full, 4 the fault is sought here.",
-	"zone_hosts":         "Hosts of a zone.",
-	"zone_hosts_down":    "Hosts of a zone that are suspect or offline.",
-	"zone_hosts_waiting": "Hosts of a zone that would be forgotten if the guard let them.",
 }

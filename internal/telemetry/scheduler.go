@@ -17,6 +17,7 @@ type Scheduler struct {
 	log   *slog.Logger
 	reg   *Registry
 	names bounded // what hosts say of themselves
+	roll  *Liveness
 
 	calls, callFailures         map[string]prometheus.Counter // by method
 	peers, hosts                pair                          // register_peer, announce_host
@@ -52,7 +53,7 @@ func (p pair) count(failed bool, labels ...string) {
 // NewScheduler registers the scheduler's metrics.
 func NewScheduler(r *Registry, log *slog.Logger) *Scheduler {
 	peer, piece := []string{"priority", "task_type", "host_type"}, []string{"traffic_type", "task_type", "host_type"}
-	s := &Scheduler{log: log, reg: r,
+	s := &Scheduler{log: log, reg: r, roll: NewLiveness(r, log),
 		calls: map[string]prometheus.Counter{}, callFailures: map[string]prometheus.Counter{},
 		peers:          pairOf(r, "register_peer", "Registrations of peers", peer...),
 		hosts:          pairOf(r, "announce_host", "Announcements of hosts", "os", "platform", "platform_family", "git_version"),
@@ -93,7 +94,7 @@ func hostType(k darter.HostKind) string {
 
 // Events returns what the scheduler's service is to call.
 func (s *Scheduler) Events() rpc.Events {
-	return rpc.Events{
+	e := rpc.Events{
 		HostAnnounced: s.hostAnnounced, HostLeft: s.hostLeft, PeerRegistered: s.registered, PeerStarted: s.peerStarted,
 		PieceFinished: s.pieceFinished, PieceFailed: s.pieceFailed, PeerFinished: s.peerFinished, SourceAssigned: s.sourceAssigned,
 		SeedTriggered: s.seedTriggered, SeedEnded: s.seedEnded, SeedHealth: s.seedHealth,
@@ -115,6 +116,8 @@ func (s *Scheduler) Events() rpc.Events {
 			}
 		},
 	}
+	s.roll.Into(&e)
+	return e
 }
 
 func (s *Scheduler) hostAnnounced(a rpc.HostAnnounced) {
@@ -216,6 +219,9 @@ func (s *Scheduler) seedHealth(h rpc.SeedHealth) {
 	}
 	s.log.Warn("a seed is unwell", "seed", h.Host, "error", h.Err)
 }
+
+// WatchHosts adds what is asked of the scheduler at each scrape.
+func (s *Scheduler) WatchHosts(k Known) { s.roll.Watch(k) }
 
 // Snapshots returns what the scheduler role is to call about its snapshot of hosts.
 func (s *Scheduler) Snapshots() scheduler.Snapshots {

@@ -24,7 +24,9 @@ import (
 
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/internal/daemon/fetch"
+	"github.com/darter-p2p/darter/internal/liveness"
 	schedulerrpc "github.com/darter-p2p/darter/internal/scheduler/rpc"
+	"github.com/darter-p2p/darter/internal/scheduler/swarm"
 	"github.com/darter-p2p/darter/internal/store"
 	"github.com/darter-p2p/darter/internal/vortex"
 )
@@ -94,11 +96,14 @@ func TestDownloadMetrics(t *testing.T) {
 	e.Fetch.Source("http://h/x", time.Second, errors.New("x"))
 	text := scrape(t, r)
 	require.Contains(t, text, `dragonfly_client_concurrent_download_task_total{app="a",priority="6",tag="t",type="STANDARD"} 1`)
-	e.Fetch.Ended(fetch.Ended{Task: "x", Want: w, Bytes: [3]int64{7, 5, 0}, Took: time.Second})
+	e.Fetch.Ended(fetch.Ended{Task: "x", Want: w, Bytes: [3]int64{7, 5, 3}, Took: time.Second})
+	e.Fetch.Started(fetch.Begun{Task: "z", Want: w})
+	e.Fetch.Ended(fetch.Ended{Task: "z", Want: w, Bytes: [3]int64{darter.FromCache: 40}})
+	e.Schedulers.Silent(netip.MustParseAddrPort("10.0.0.1:8002"))
 	e.Fetch.Ended(fetch.Ended{Task: "y", Want: w, Err: errors.New("boom")})
 	text = scrape(t, r)
 	for _, line := range []string{
-		`dragonfly_client_download_task_total{app="a",priority="6",tag="t",type="STANDARD"} 2`,
+		`dragonfly_client_download_task_total{app="a",priority="6",tag="t",type="STANDARD"} 3`,
 		`dragonfly_client_download_task_failure_total{app="a",priority="6",tag="t",type="STANDARD"} 1`,
 		`dragonfly_client_concurrent_download_task_total{app="a",priority="6",tag="t",type="STANDARD"} 0`,
 		`dragonfly_client_download_traffic{type="REMOTE_PEER"} 5`,
@@ -106,7 +111,11 @@ func TestDownloadMetrics(t *testing.T) {
 		`dragonfly_client_upload_traffic 11`,
 		`dragonfly_client_backend_request_failure_total{method="GET",scheme="http"} 1`,
 		`darter_bytes_total{source="peers"} 5`,
-		`darter_origin_avoided_bytes_total 5`,
+		`darter_bytes_total{source="cache"} 43`,
+		`dragonfly_client_download_traffic{type="LOCAL_PEER"} 43`,
+		`darter_origin_avoided_bytes_total 48`,
+		`darter_scheduler_silences_total 1`,
+		`dragonfly_client_download_task_duration_milliseconds_count{task_size_level="1",task_type="STANDARD"} 1`,
 		`dragonfly_client_disk_space_total 100`,
 		`darter_cache_tasks 2`,
 		`darter_build_info{commit="c"`,
@@ -114,7 +123,14 @@ func TestDownloadMetrics(t *testing.T) {
 		require.Contains(t, text, line)
 	}
 	require.NotContains(t, log.String()+text, "canary")
-	require.Equal(t, 1, strings.Count(log.String(), "download finished"))
+	// A task that began once is not taken for one that runs when it fails before its next begin.
+	e.Fetch.Ended(fetch.Ended{Task: "x", Want: w, Err: errors.New("again")})
+	text = scrape(t, r)
+	require.Contains(t, text, `dragonfly_client_concurrent_download_task_total{app="a",priority="6",tag="t",type="STANDARD"} 0`)
+	require.Contains(t, text, `dragonfly_client_download_task_total{app="a",priority="6",tag="t",type="STANDARD"} 4`)
+	require.Equal(t, 2, strings.Count(log.String(), "download finished"))
+	require.Contains(t, log.String(), `"from_cache":40`)
+	require.Contains(t, log.String(), `"scheduler":"10.0.0.1:8002"`)
 	require.Contains(t, log.String(), `"error":"boom"`)
 }
 
@@ -149,6 +165,44 @@ func TestSchedulerMetrics(t *testing.T) {
 	}
 }
 
+// someHosts is a scheduler with one zone that is guarded.
+type someHosts struct{}
+
+func (someHosts) Liveness() (liveness.Stats, []darter.ZoneStatus) {
+	s := liveness.Stats{Multiplier: 1}
+	s.Hosts[darter.Alive], s.Hosts[darter.Offline], s.Notes[liveness.FalseOffline] = 3, 2, 7
+	return s, []darter.ZoneStatus{{Zone: "1/a/-", Guard: "partial", Hosts: 5, Down: 2, Waiting: 1}}
+}
+
+func (someHosts) Swarm() (swarm.Tally, int) { return swarm.Tally{DeadOffers: 4}, 9 }
+
+// TestHostsAreTold scrapes what a scheduler thinks of its hosts.
+func TestHostsAreTold(t *testing.T) {
+	r := NewRegistry(Build{})
+	s := NewScheduler(r, slog.New(slog.DiscardHandler))
+	s.WatchHosts(someHosts{})
+	e := s.Events()
+	e.Verdict(liveness.Verdict{Host: "h", From: darter.Alive, To: darter.Suspect, Reason: liveness.Silent, Sign: liveness.Silence, Detect: 3 * time.Second})
+	e.Verdict(liveness.Verdict{Host: "h", From: darter.Suspect, To: darter.Offline, Reason: liveness.Unrefuted, Sign: liveness.Silence, Detect: 20 * time.Second, Exit: darter.ExitCrash})
+	e.Reclaimed(swarm.Reclaimed{Host: "h"})
+	e.Reclaimed(swarm.Reclaimed{Host: "never heard of"})
+	text := scrape(t, r)
+	for _, line := range []string{
+		`darter_scheduler_hosts_by_state{state="offline"} 2`,
+		`darter_scheduler_guard_state{zone="1/a/-"} 2`,
+		`darter_scheduler_zone_hosts_waiting{zone="1/a/-"} 1`,
+		`darter_scheduler_false_offline_total 7`,
+		`darter_scheduler_dead_parent_offers_total 4`,
+		`darter_scheduler_locations 9`,
+		`darter_scheduler_host_exits_total{type="crash"} 1`,
+		`darter_scheduler_host_detect_seconds_sum{evidence="silence",to="offline"} 20`,
+		`darter_scheduler_host_cleanup_seconds_count 1`,
+		`darter_scheduler_host_transitions_total{from="alive",reason="silent",to="suspect"} 1`,
+	} {
+		require.Contains(t, text, line)
+	}
+}
+
 // TestReference finds a metric that docs/reference/metrics.md does not name, and one that is gone.
 func TestReference(t *testing.T) {
 	r := NewRegistry(Build{})
@@ -157,6 +211,7 @@ func TestReference(t *testing.T) {
 	d.WatchStore(func() store.Usage { return store.Usage{} })
 	s := NewScheduler(r, quiet)
 	s.Watch(func() (int, int, int) { return 0, 0, 0 })
+	s.WatchHosts(someHosts{})
 	NewManager(r)
 	described := make(chan *prometheus.Desc, 1000)
 	r.prom.Describe(described)

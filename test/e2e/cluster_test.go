@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -37,7 +38,18 @@ type Node struct {
 	t       *testing.T
 	role    []string // subcommand and what never changes
 	listen  []string // pairs of flag and key of the ready line
+	at      place
 	logs    strings.Builder
+}
+
+// place is where a node runs: loopback unless a host of a lab is named.
+type place struct{ netns, ip string }
+
+func (p place) address() string {
+	if p.ip == "" {
+		return "127.0.0.1"
+	}
+	return p.ip
 }
 
 // Shape says which cluster to start.
@@ -78,9 +90,12 @@ func shortDir(t *testing.T) string {
 	return dir
 }
 
-func newScheduler(t *testing.T, dir string) *Node {
+func newScheduler(t *testing.T, dir string) *Node { return newSchedulerAt(t, dir, place{}) }
+
+func newSchedulerAt(t *testing.T, dir string, at place, flags ...string) *Node {
 	n := newNode(t, dir, "scheduler")
-	n.role = []string{"scheduler", "--data-dir", filepath.Join(n.Dir, "data"), "--scheduler-advertise-ip", "127.0.0.1"}
+	n.at = at
+	n.role = append([]string{"scheduler", "--data-dir", filepath.Join(n.Dir, "data"), "--scheduler-advertise-ip", at.address()}, flags...)
 	n.listen = []string{"--scheduler-listen", "scheduler", "--scheduler-metrics", "metrics", "--debug-listen", "debug"}
 	return n
 }
@@ -98,10 +113,16 @@ func newNode(t *testing.T, dir, name string) *Node {
 // newDaemon makes a daemon that is not started yet.
 func newDaemon(t *testing.T, dir, name string, flags ...string) *Node {
 	t.Helper()
+	return newDaemonAt(t, dir, name, place{}, flags...)
+}
+
+func newDaemonAt(t *testing.T, dir, name string, at place, flags ...string) *Node {
+	t.Helper()
 	n := newNode(t, dir, name)
+	n.at = at
 	n.Socket = filepath.Join(n.Dir, "s")
 	n.role = append([]string{"daemon", "--data-dir", filepath.Join(n.Dir, "data"), "--socket", n.Socket,
-		"--host-ip", "127.0.0.1", "--hostname", name, "--announce-interval", "2s"}, flags...)
+		"--host-ip", at.address(), "--hostname", name, "--announce-interval", "2s"}, flags...)
 	n.listen = []string{"--upload-listen", "upload", "--piece-listen", "pieces", "--metrics-listen", "metrics",
 		"--health-listen", "health", "--debug-listen", "debug"}
 	return n
@@ -129,11 +150,14 @@ func (n *Node) TryStart(ctx context.Context) error {
 	for i := 0; i < len(n.listen); i += 2 {
 		addr := n.Ready[n.listen[i+1]]
 		if addr == "" {
-			addr = "127.0.0.1:0"
+			addr = n.at.address() + ":0"
+			if n.listen[i] == "--debug-listen" { // which takes loopback only
+				addr = "127.0.0.1:0"
+			}
 		}
 		args = append(args, n.listen[i], addr)
 	}
-	p, err := rig.Start(rig.Command{Name: n.Name, Program: darterBin, Dir: n.Dir,
+	p, err := rig.Start(rig.Command{Name: n.Name, Netns: n.at.netns, Program: darterBin, Dir: n.Dir,
 		Args: append(args, "--log-format", "json"), Env: []string{"HOME=" + n.Dir}})
 	if err != nil {
 		return err
@@ -285,11 +309,17 @@ func (c *Cluster) WaitPeers(ctx context.Context, n float64) {
 
 // Metric sums the samples of every metric whose name ends so.
 func (n *Node) Metric(ctx context.Context, suffix string) (float64, error) {
-	_, text, err := fetchText(ctx, "http://"+n.Ready["metrics"]+"/metrics")
+	text, err := n.Metrics(ctx)
 	if err != nil {
 		return 0, err
 	}
 	return sumMetric(text, suffix)
+}
+
+// Metrics returns what the node tells a scraper.
+func (n *Node) Metrics(ctx context.Context) (string, error) {
+	_, text, err := fetchFrom(ctx, n.at.netns, "http://"+n.Ready["metrics"]+"/metrics")
+	return text, err
 }
 
 func sumMetric(text, suffix string) (float64, error) {
@@ -338,19 +368,36 @@ func eventually(ctx context.Context, limit time.Duration, ok func() bool) bool {
 
 // fetchText reads a small page of a role: metrics, health.
 func fetchText(ctx context.Context, url string) (int, string, error) {
+	return fetchFrom(ctx, "", url)
+}
+
+// fetchFrom reads a small page in a network namespace.
+func fetchFrom(ctx context.Context, netns, url string) (int, string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return 0, "", err
 	}
-	resp, err := http.DefaultClient.Do(req)
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dialIn(netns)}}
+	resp, err := client.Do(req)
 	if err != nil {
 		return 0, "", err
 	}
 	defer resp.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(resp.Body, 16<<20))
 	return resp.StatusCode, string(b), err
+}
+
+// dialIn dials in a network namespace.
+func dialIn(netns string) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (conn net.Conn, err error) {
+		err = rig.Within(netns, func() (err error) {
+			conn, err = (&net.Dialer{}).DialContext(ctx, network, addr)
+			return err
+		})
+		return conn, err
+	}
 }
 
 // deadline bounds a whole test.

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"golang.org/x/time/rate"
+
+	"github.com/darter-p2p/darter/test/e2e/rig"
 )
 
 // originChunk is how much an origin writes at once. It is small so that little lies in socket
@@ -25,6 +27,7 @@ const originChunk = 32 << 10
 type Origin struct {
 	URL    string
 	addr   string
+	netns  string
 	server *http.Server
 	limit  *rate.Limiter
 
@@ -60,20 +63,25 @@ type Page struct {
 // limit.
 func NewOrigin(t *testing.T, bytesPerSecond int) *Origin {
 	t.Helper()
-	o := &Origin{}
+	return newOriginAt(t, bytesPerSecond, place{})
+}
+
+func newOriginAt(t *testing.T, bytesPerSecond int, at place) *Origin {
+	t.Helper()
+	o := &Origin{netns: at.netns}
 	if bytesPerSecond > 0 {
 		o.limit = rate.NewLimiter(rate.Limit(bytesPerSecond), 4*originChunk)
 	}
 	o.mu.paths = map[string]*Page{}
-	o.listen(t, "127.0.0.1:0")
+	o.listen(t, at.address()+":0")
 	t.Cleanup(o.Stop)
 	return o
 }
 
 func (o *Origin) listen(t *testing.T, addr string) {
 	t.Helper()
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
+	var l net.Listener
+	if err := rig.Within(o.netns, func() (err error) { l, err = net.Listen("tcp", addr); return err }); err != nil {
 		t.Fatal(err)
 	}
 	o.addr = l.Addr().String()

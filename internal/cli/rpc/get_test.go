@@ -54,6 +54,7 @@ type fake struct {
 	hang    bool                                                       // after the first piece
 	lie     func([]byte) []byte                                        // changes what is sent
 	short   bool                                                       // one piece too few
+	cut     bool                                                       // writes a file that lacks its last byte
 
 	mu struct {
 		sync.Mutex
@@ -82,7 +83,11 @@ func (f *fake) DownloadTask(m *dfdaemonv2.DownloadTaskRequest, s dfdaemonv2.Dfda
 		return f.refuse
 	}
 	if d.OutputPath != nil && !f.blind {
-		if err := os.WriteFile(d.GetOutputPath(), f.content, 0o644); err != nil {
+		written := f.content
+		if f.cut {
+			written = written[:len(written)-1]
+		}
+		if err := os.WriteFile(d.GetOutputPath(), written, 0o644); err != nil {
 			return status.Error(codes.PermissionDenied, err.Error())
 		}
 	}
@@ -205,7 +210,7 @@ func serve(t *testing.T, l net.Listener, register func(*grpc.Server)) {
 func (w *world) run(args ...string) cli.Exit {
 	w.out.Reset()
 	w.err.Reset()
-	a := &cli.App{In: strings.NewReader(""), Out: &w.out, Err: &w.err, Version: "1",
+	a := &cli.App{In: strings.NewReader(""), Out: &w.out, Err: &w.err, Version: "1", Commit: func() string { return "abc" },
 		Bind: func(*pflag.FlagSet) func() (cli.Settings, error) {
 			return func() (cli.Settings, error) { return w.settings, nil }
 		},
@@ -216,7 +221,9 @@ func (w *world) run(args ...string) cli.Exit {
 		Standalone:  w.own,
 	}
 	root := &cobra.Command{Use: "darter", SilenceErrors: true, SilenceUsage: true}
-	root.AddCommand(a.Commands()...)
+	for _, command := range a.Commands() {
+		root.AddCommand(command())
+	}
 	root.SetArgs(args)
 	err := root.ExecuteContext(w.ctx)
 	if err != nil && !cli.WasPrinted(err) {
@@ -397,6 +404,26 @@ func TestInterruptKeepsQuietlyAndLeavesNothing(t *testing.T) {
 	require.Equal(t, cli.ExitInterrupted, w.run("get", url, "-d", w.dir))
 	require.Contains(t, w.err.String(), "the same command goes on")
 	w.clean()
+}
+
+// TestHalfTruthsAreNoSuccess covers daemons that say all is well while bytes are missing.
+func TestHalfTruthsAreNoSuccess(t *testing.T) {
+	for name, c := range map[string]struct {
+		set  func(*fake)
+		args []string
+	}{
+		"the file is shorter":  {func(f *fake) { f.cut = true }, []string{"-d"}},
+		"a piece is shorter":   {func(f *fake) { f.lie = func(b []byte) []byte { return b[1:] } }, []string{"--range", "0-2999", "-d"}},
+		"a piece is too long":  {func(f *fake) { f.lie = func(b []byte) []byte { return append(b, 0) } }, []string{"--range", "0-2999", "-d"}},
+		"a piece has no bytes": {func(f *fake) { f.lie = func([]byte) []byte { return nil } }, []string{"--range", "0-2999", "-d"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 3000)
+			c.set(w.f)
+			require.Equal(t, cli.ExitMismatch, w.run(append([]string{"get", url}, append(c.args, w.dir)...)...), w.err.String())
+			w.clean()
+		})
+	}
 }
 
 // engine stands for the engine of the process itself.

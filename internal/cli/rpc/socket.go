@@ -56,12 +56,13 @@ func OpenSocket(ctx context.Context, path string) (*Socket, error) {
 			}
 		}),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(math.MaxInt32)),
-		grpc.WithInitialWindowSize(4<<20), grpc.WithInitialConnWindowSize(8<<20),
+		grpc.WithStaticStreamWindowSize(4<<20), grpc.WithStaticConnWindowSize(8<<20),
 		grpc.WithDisableServiceConfig())
 	if err != nil {
 		first.Close()
 		return nil, &darter.Error{Kind: darter.Internal, Op: "reach the daemon", Err: err}
 	}
+	conn.Connect() // the handshake goes on while the command looks at its files
 	return &Socket{path: path, conn: conn, spare: spare, daemon: dfdaemonv2.NewDfdaemonDownloadClient(conn), writes: sameUser(path)}, nil
 }
 

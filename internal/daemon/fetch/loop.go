@@ -28,6 +28,7 @@ type loop struct {
 	lively   time.Time // last sign of progress in the swarm
 	askedFor time.Time // last NeedOthers
 	alone    bool      // the source was allowed without the scheduler's word
+	deaf     bool      // the scheduler spoken to gives no sign of life
 	failures int       // at the source, in a row
 	retryAt  time.Time // no source before
 	verified bool      // a digest mismatch was answered once by fetching from the source
@@ -151,7 +152,9 @@ func (l *loop) wait(timer <-chan time.Time) error {
 	case f := <-l.d.events:
 		f(l)
 	case a, open := <-l.advice:
-		l.heed(a, open)
+		if !l.hush(a, open) {
+			l.heed(a, open)
+		}
 	case <-timer:
 	case <-l.d.ctx.Done():
 		return nil // look says why
@@ -167,15 +170,29 @@ func (l *loop) wait(timer <-chan time.Time) error {
 	return nil
 }
 
+// hush takes the news that the scheduler is silent: until it speaks again, the download goes on as if there were none.
+func (l *loop) hush(a darter.Advice, open bool) bool {
+	if open && a.Kind == darter.Silent {
+		l.deaf = true
+		return true
+	}
+	if l.deaf && open && l.alone && !l.verified { // it coordinates again
+		l.alone = false
+		l.picker.Revoke()
+	}
+	l.deaf = false
+	return false
+}
+
 // asked is how long a download that a scheduler asked for waits to be in touch with it.
 const asked = 3 * time.Second
 
 // starving returns how long to wait for pieces before the source is asked unasked.
 func (l *loop) starving() time.Duration {
-	if l.talk != nil {
+	if l.talk != nil && !l.deaf {
 		return l.d.e.cfg.Patience
 	}
-	if l.d.e.cfg.Scheduler != nil && l.d.want.NeedSource {
+	if l.d.e.cfg.Scheduler != nil && l.d.want.NeedSource && !l.deaf {
 		return asked // the scheduler that asked is alive, even if the connection to it is not yet
 	}
 	if l.d.e.cfg.Scheduler == nil || (len(l.links) == 0 && !l.opening) {
@@ -205,7 +222,7 @@ func (l *loop) relieve(t time.Time) bool {
 		return true
 	}
 	reason := NoScheduler
-	if l.talk != nil {
+	if l.talk != nil && !l.deaf {
 		reason = Starved
 	}
 	l.grantAlone(reason)

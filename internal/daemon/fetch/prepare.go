@@ -128,8 +128,16 @@ func (d *download) meta(info source.Info) store.Meta {
 	}
 }
 
-// begun tells that a download started, once its task is known.
+// begun tells that a download started, once its task is known, and counts what was here.
 func (d *download) begun() {
+	set, _ := d.wanted()
+	var here int64
+	for n := range set.Intersect(d.task.Pieces()).All() {
+		here += d.task.Meta().Layout.Span(n).Length
+	}
+	d.mu.Lock()
+	d.mu.bytes[darter.FromCache] += here
+	d.mu.Unlock()
 	call(d.e.cfg.Events.Started, Begun{Task: d.id, Peer: d.peer, URL: d.task.Meta().URL, Want: d.want, Held: d.task.Pieces().Len()})
 }
 

@@ -78,7 +78,10 @@ func NewSocket(cfg SocketConfig) (*Socket, error) {
 	s := &Socket{cfg: cfg, health: health.NewServer()}
 	s.server = grpc.NewServer(
 		grpc.Creds(askers{}), grpc.MaxRecvMsgSize(4<<20), grpc.MaxConcurrentStreams(1024), grpc.ConnectionTimeout(5*time.Second),
-		grpc.ReadBufferSize(8<<10), grpc.WriteBufferSize(64<<10), grpc.UnaryInterceptor(clearUnary), grpc.StreamInterceptor(clearStream),
+		grpc.ReadBufferSize(8<<10), grpc.WriteBufferSize(64<<10),
+		// Requests are small: a window that grows would cost a ping and an answer for each.
+		grpc.StaticStreamWindowSize(64<<10), grpc.StaticConnWindowSize(1<<20),
+		grpc.UnaryInterceptor(clearUnary), grpc.StreamInterceptor(clearStream),
 		// Plain Dragonfly's tools ping while idle; that is no attack.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)

@@ -118,6 +118,7 @@ func (l *neighbourLinks) dial(at netip.AddrPort) (*grpc.ClientConn, error) {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithNoProxy(), grpc.WithIdleTimeout(0), grpc.WithDisableServiceConfig(),
 		grpc.WithReadBufferSize(8<<10), grpc.WithWriteBufferSize(8<<10),
+		grpc.WithStaticStreamWindowSize(1<<20), grpc.WithStaticConnWindowSize(1<<20), // no ping per message to find a better one
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(64<<10)), // a report has some forty bytes
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: delays, MinConnectTimeout: l.cfg.ConnectTimeout}),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: l.cfg.Ping, Timeout: l.cfg.PongWait}),

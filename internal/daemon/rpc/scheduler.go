@@ -20,6 +20,8 @@ type SchedulersConfig struct {
 	ConnectTimeout time.Duration // longest time to open a connection; default 3s
 	HeaderTimeout  time.Duration // longest time until a scheduler answers a conversation at all; default 10s
 	CallTimeout    time.Duration // longest time of one plain call; default 10s
+	Doubt          time.Duration // silence of a scheduler that owes an answer, before it is asked for a sign of life; default 300ms
+	Proof          time.Duration // longest wait for that sign, beside four times the usual; default 400ms
 	DownFor        time.Duration // how long a scheduler that failed is left alone by downloads; default 5s
 	ReconnectMax   time.Duration // longest wait between two attempts to reconnect; default 3s
 	// Ping is the quiet time after which a connection to one of our own schedulers is probed, PongWait how long
@@ -39,19 +41,22 @@ type SchedulersConfig struct {
 type SchedulersEvents struct {
 	Down     func(at netip.AddrPort, err error) // a scheduler failed and is left alone for DownFor
 	Returned func(at netip.AddrPort)            // the connection to a scheduler stands again after it was lost
+	Silent   func(at netip.AddrPort)            // a scheduler gives no sign of life; downloads go on without it
+	Awake    func(at netip.AddrPort)            // it does again
 }
 
 // DefaultSchedulersConfig returns the defaults. Host is still to be set.
 func DefaultSchedulersConfig() SchedulersConfig {
 	return SchedulersConfig{
 		ConnectTimeout: 3 * time.Second, HeaderTimeout: 10 * time.Second, CallTimeout: 10 * time.Second,
+		Doubt: 300 * time.Millisecond, Proof: 400 * time.Millisecond,
 		DownFor: 5 * time.Second, ReconnectMax: 3 * time.Second, Ping: 12 * time.Second, PongWait: 5 * time.Second, Queue: 4096,
 	}
 }
 
 // Validate checks what NewSchedulers relies on.
 func (c *SchedulersConfig) Validate() error {
-	for _, d := range []time.Duration{c.ConnectTimeout, c.HeaderTimeout, c.CallTimeout, c.DownFor, c.ReconnectMax, c.PongWait} {
+	for _, d := range []time.Duration{c.ConnectTimeout, c.HeaderTimeout, c.CallTimeout, c.Doubt, c.Proof, c.DownFor, c.ReconnectMax, c.PongWait} {
 		if d <= 0 {
 			return errors.New("rpc: every time limit towards schedulers must be above 0")
 		}

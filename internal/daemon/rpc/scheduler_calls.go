@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"sync"
+	"time"
 
 	commonv2 "d7y.io/api/v2/pkg/apis/common/v2"
 	schedulerv2 "d7y.io/api/v2/pkg/apis/scheduler/v2"
@@ -25,13 +26,15 @@ func (m *member) call(ctx context.Context, op string, ask func(context.Context, 
 		return err
 	}
 	defer m.release(l)
-	limited, cancel := context.WithTimeout(ctx, m.s.cfg.CallTimeout)
+	limited, cancel := context.WithTimeout(ctx, m.callTimeout())
 	defer cancel()
 	var header metadata.MD
+	began := time.Now()
 	err = wire.FromStatus(schedulerOp(op, m.at), ask(limited, l.conn, grpc.Header(&header)))
 	switch {
 	case err == nil || len(header) > 0: // it answered, if only to refuse
 		m.well(header)
+		m.answered(began, time.Now())
 	case ctx.Err() == nil && worthResting(err):
 		m.failed(err)
 	}

@@ -32,6 +32,8 @@ type Conversation struct {
 	wake      chan struct{} // there is something to send
 	finishing chan struct{} // closed by Finish and Close: advice is of no more use
 	ended     chan struct{} // closed when the stream is over and err is set
+	asked     chan struct{} // an answer is owed
+	telling   chan struct{} // held by who sends advice
 	cancel    context.CancelCauseFunc
 
 	mu struct {
@@ -45,6 +47,8 @@ type Conversation struct {
 		outcome  *darter.Outcome
 		parting  bool // the terminal message is on its way
 		closing  bool // finishing is closed
+		owed     bool // the scheduler was asked something and said nothing since
+		hushed   bool // the download knows that the scheduler is silent
 		err      error
 	}
 }
@@ -53,6 +57,7 @@ var (
 	errAbandoned = errors.New("the conversation was given up")
 	errOverflow  = errors.New("it does not read what this host reports")
 	errNoHeaders = errors.New("it did not answer in time")
+	errNoLink    = errors.New("it did not take a connection in time")
 	errEarlyEnd  = errors.New("it ended the conversation early")
 )
 
@@ -72,8 +77,9 @@ func (s *Schedulers) Register(ctx context.Context, r darter.Registration) (*Conv
 	c := &Conversation{
 		host: s.cfg.Host, m: m, reg: r, cancel: cancel,
 		advice: make(chan darter.Advice, 16), wake: make(chan struct{}, 1),
-		finishing: make(chan struct{}), ended: make(chan struct{}),
+		finishing: make(chan struct{}), ended: make(chan struct{}), asked: make(chan struct{}, 1), telling: make(chan struct{}, 1),
 	}
+	c.mu.owed = true
 	c.mu.offered = make(map[darter.PeerID]*commonv2.Peer)
 	stream, err := c.open(inner, l)
 	if err != nil {
@@ -112,6 +118,9 @@ func (c *Conversation) Report(r darter.Report) {
 	case over:
 		c.cancel(c.unavailable(errOverflow))
 	default:
+		if r.Kind == darter.NeedOthers {
+			c.owe()
+		}
 		c.stir()
 	}
 }
@@ -207,6 +216,7 @@ func (c *Conversation) keep(m *schedulerv2.AnnouncePeerRequest) {
 func (c *Conversation) settle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.mu.owed, c.mu.hushed = false, false
 	c.mu.answered, c.mu.queue, c.mu.sent = true, c.mu.queue[c.mu.sent:], 0
 }
 

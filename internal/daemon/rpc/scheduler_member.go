@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/singleflight"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/connectivity"
@@ -32,7 +33,12 @@ type member struct {
 		err    error     // why
 		up     bool      // a connection stands
 		lost   bool      // one stood before, and broke
+
+		heard  time.Time     // last sign of life
+		usual  time.Duration // how long answers take, smoothed
+		silent time.Time     // when it gave no sign of life last; zero once it did; see scheduler_silence.go
 	}
+	proofs singleflight.Group
 }
 
 // origin is whether a scheduler is one of our own, once it said something.
@@ -198,6 +204,8 @@ func (s *Schedulers) dial(at netip.AddrPort, pings bool) (*grpc.ClientConn, erro
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithNoProxy(), grpc.WithIdleTimeout(0), grpc.WithDisableServiceConfig(),
 		grpc.WithReadBufferSize(8 << 10), grpc.WithWriteBufferSize(8 << 10),
+		// A window that grows costs a ping and an answer for every message; messages here are small.
+		grpc.WithStaticStreamWindowSize(1 << 20), grpc.WithStaticConnWindowSize(1 << 20),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(16 << 20)),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: delays, MinConnectTimeout: s.cfg.ConnectTimeout}),
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {

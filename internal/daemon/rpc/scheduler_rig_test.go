@@ -71,7 +71,9 @@ func (r *rig) serve(at netip.AddrPort, f *fakeScheduler) (stop func()) {
 	door := bufconn.Listen(64 << 10)
 	server := grpc.NewServer()
 	schedulerv2.RegisterSchedulerServer(server, f)
-	healthv1.RegisterHealthServer(server, health.NewServer())
+	if !f.noHealth {
+		healthv1.RegisterHealthServer(server, health.NewServer())
+	}
 	r.mu.Lock()
 	r.doors[at.String()] = door
 	r.servers = append(r.servers, server)
@@ -99,7 +101,9 @@ type fakeScheduler struct {
 	schedulerv2.UnimplementedSchedulerServer
 	native bool
 	mute   bool // no headers before the first answer
-	talk   func(*fakeScheduler, peerServer) error
+	// noHealth makes it one that does not tell its health.
+	noHealth bool
+	talk     func(*fakeScheduler, peerServer) error
 
 	mu       sync.Mutex
 	got      []*schedulerv2.AnnouncePeerRequest

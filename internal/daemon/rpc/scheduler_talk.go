@@ -9,6 +9,7 @@ import (
 	"time"
 
 	schedulerv2 "d7y.io/api/v2/pkg/apis/scheduler/v2"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/metadata"
 
 	"github.com/darter-p2p/darter"
@@ -20,7 +21,11 @@ const maxHeldText = 4 << 10
 
 // open opens the stream and sends the registration.
 func (c *Conversation) open(ctx context.Context, l *link) (schedulerv2.Scheduler_AnnouncePeerClient, error) {
-	late := time.AfterFunc(c.m.s.cfg.HeaderTimeout, func() { c.cancel(c.unavailable(errNoHeaders)) })
+	limit, why := c.m.s.cfg.HeaderTimeout, errNoHeaders
+	if l.conn.GetState() != connectivity.Ready { // the call waits for a connection, which a frozen process never completes
+		limit, why = c.m.patience(), errNoLink
+	}
+	late := time.AfterFunc(limit, func() { c.cancel(c.unavailable(why)) })
 	defer late.Stop()
 	// One of our own schedulers decides at the registration, before the piece reports that say the same.
 	told := ctx
@@ -46,12 +51,12 @@ func (c *Conversation) open(ctx context.Context, l *link) (schedulerv2.Scheduler
 
 // run speaks until the stream is over, twice when the scheduler had to be introduced to this host.
 func (c *Conversation) run(ctx context.Context, l *link, stream schedulerv2.Scheduler_AnnouncePeerClient) {
-	err := c.exchange(ctx, stream)
+	err := c.exchange(ctx, l, stream)
 	if c.isStranger(err) && c.rewind() {
 		if c.m.s.cfg.Introduce(ctx, c.m.at) == nil {
 			var again schedulerv2.Scheduler_AnnouncePeerClient
 			if again, err = c.open(ctx, l); err == nil {
-				err = c.exchange(ctx, again)
+				err = c.exchange(ctx, l, again)
 			}
 		}
 	}
@@ -70,14 +75,15 @@ func (c *Conversation) isStranger(err error) bool {
 
 // exchange sends and receives on one stream until it is over. It returns nil when the scheduler closed
 // it after the terminal message.
-func (c *Conversation) exchange(ctx context.Context, stream schedulerv2.Scheduler_AnnouncePeerClient) error {
-	sending, stop := context.WithCancel(ctx)
+func (c *Conversation) exchange(ctx context.Context, l *link, stream schedulerv2.Scheduler_AnnouncePeerClient) error {
+	beside, stop := context.WithCancel(ctx)
 	heard := make(chan struct{})
-	var sender sync.WaitGroup
-	sender.Go(func() { c.send(sending, stream, heard) })
+	var others sync.WaitGroup
+	others.Go(func() { c.send(beside, stream, heard) })
+	others.Go(func() { c.listen(beside, l) })
 	err := c.receive(ctx, stream, heard)
 	stop()
-	sender.Wait()
+	others.Wait()
 	return err
 }
 
@@ -87,6 +93,7 @@ func (c *Conversation) receive(ctx context.Context, stream schedulerv2.Scheduler
 	late.Stop()
 	if err == nil && header != nil {
 		c.m.heard(header)
+		c.m.lives(time.Now())
 		close(heard)
 	}
 	for {
@@ -97,17 +104,36 @@ func (c *Conversation) receive(ctx context.Context, stream schedulerv2.Scheduler
 		if err != nil {
 			return wire.FromStatus(schedulerOp("speak with", c.m.at), err)
 		}
-		c.settle()
-		advice, ok := c.advise(m)
-		if !ok {
-			continue
-		}
-		select {
-		case c.advice <- advice:
-		case <-c.finishing:
-		case <-ctx.Done():
+		c.m.lives(time.Now())
+		if !c.turn(ctx) {
 			return context.Cause(ctx)
 		}
+		c.settle()
+		if advice, ok := c.advise(m); ok {
+			c.tell(ctx, advice)
+		}
+		c.turned()
+	}
+}
+
+// turn waits for the right to tell advice, until ctx ends. It is given back by turned.
+func (c *Conversation) turn(ctx context.Context) bool {
+	select {
+	case c.telling <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (c *Conversation) turned() { <-c.telling }
+
+// tell passes advice on, unless it is of no more use.
+func (c *Conversation) tell(ctx context.Context, a darter.Advice) {
+	select {
+	case c.advice <- a:
+	case <-c.finishing:
+	case <-ctx.Done():
 	}
 }
 

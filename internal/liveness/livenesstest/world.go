@@ -1,7 +1,6 @@
 package livenesstest
 
 import (
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
@@ -103,7 +102,6 @@ type zone struct {
 	name    liveness.Zone
 	cut     bool
 	guard   liveness.Guard
-	size    int
 	forgot  float64 // tokens of the partial guard, as this side counts them
 	counted int
 }
@@ -166,13 +164,13 @@ func (w *World) now() time.Time { return w.start.Add(time.Duration(w.second) * t
 
 func (w *World) fail(format string, args ...any) {
 	if w.err == nil {
-		w.err = errors.New(fmt.Sprintf(format, args...))
+		w.err = fmt.Errorf(format, args...)
 	}
 }
 
 func (w *World) tell(text string) {
 	line := fmt.Sprintf("%d %s\n", w.second, text)
-	w.digest.Write([]byte(line))
+	w.digest.Write([]byte(line)) //nolint:errcheck // a hash never fails
 	if w.cfg.Trace != nil {
 		w.cfg.Trace(line[:len(line)-1])
 	}
@@ -189,7 +187,7 @@ func (w *World) after(seconds int, do func()) {
 	w.later[at] = append(w.later[at], do)
 }
 
-// chance says whether something that happens so often an hour happens in this second.
+// times says how often something that happens so often an hour happens in this second.
 func (w *World) times(perHour float64) int {
 	n, p := 0, perHour/3600
 	for ; p >= 1; p-- {

@@ -194,6 +194,7 @@ type Slice struct {
 	Items int           // timers that were looked at
 	Late  time.Duration // how long the first of them had been due
 	Lag   time.Duration // how late the turn itself came
+	Every time.Duration // between two turns, as planned
 }
 
 // turn has the roster look at its deadlines, within its budget.
@@ -206,7 +207,7 @@ func (h *hub) turn(lag time.Duration) {
 	took := time.Since(began)
 	h.mu.Unlock()
 	h.report(out)
-	tell(h.cfg.Events.Sliced, Slice{Took: took, Items: stats.Items, Late: stats.Lateness, Lag: lag})
+	tell(h.cfg.Events.Sliced, Slice{Took: took, Items: stats.Items, Late: stats.Lateness, Lag: lag, Every: h.cfg.Liveness.Tick})
 }
 
 // wantsMore reports whether the roster left work over.

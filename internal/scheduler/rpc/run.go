@@ -77,6 +77,7 @@ func (s *Server) RunOperator(ctx context.Context, listen net.Listener) error {
 func (s *Server) grpcServer(opts []grpc.ServerOption) (*grpc.Server, *health.Server) {
 	server := grpc.NewServer(append([]grpc.ServerOption{
 		grpc.ReadBufferSize(8 << 10), grpc.WriteBufferSize(8 << 10),
+		grpc.StaticStreamWindowSize(1 << 20), grpc.StaticConnWindowSize(1 << 20), // no ping per message to find a better one
 		grpc.MaxConcurrentStreams(10_000), grpc.MaxRecvMsgSize(maxMessage),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),

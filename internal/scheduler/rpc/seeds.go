@@ -67,6 +67,7 @@ func (s *seeds) dial(to netip.AddrPort) (*grpc.ClientConn, error) {
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 30 * time.Second, Timeout: 10 * time.Second}),
 		grpc.WithReadBufferSize(8 << 10), grpc.WithWriteBufferSize(8 << 10),
+		grpc.WithStaticStreamWindowSize(1 << 20), grpc.WithStaticConnWindowSize(1 << 20), // no ping per message to find a better one
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxMessage)),
 	}
 	if s.cfg.Dial != nil {

@@ -341,6 +341,7 @@ func (s *Swarm) absorb(q, p *peer) bool {
 		if !q.parked {
 			g.count(q)
 		}
+		s.wakeHungry(g) // who blocked the one may take it from the other
 	}
 	s.drop(p)
 	return true
