@@ -83,7 +83,7 @@ func (g *group) add(p *peer) {
 		z = &lane[peer]{}
 		g.zones[key] = z
 	}
-	p.atZone = z.add(p)
+	p.atZone, p.zone = z.add(p), z
 	if p.active() {
 		p.working, p.atWork = true, g.work.add(p)
 	}
@@ -95,13 +95,13 @@ func (g *group) remove(p *peer) {
 	g.uncount(p)
 	g.rest(p)
 	g.peers.remove(p.atGroup, func(o *peer, at int32) { o.atGroup = at })
-	key := p.host.zone.Key()
-	z := g.zones[key]
-	if z.remove(p.atZone, func(o *peer, at int32) { o.atZone = at }); z.live == 0 {
-		delete(g.zones, key)
+	if p.zone.remove(p.atZone, func(o *peer, at int32) { o.atZone = at }); p.zone.live == 0 {
+		delete(g.zones, p.host.zone.Key())
 	}
-	same := func(q *peer) bool { return q == p }
-	g.goers = slices.DeleteFunc(g.goers, same)
+	p.zone = nil
+	if len(g.goers) > 0 {
+		g.goers = slices.DeleteFunc(g.goers, func(q *peer) bool { return q == p })
+	}
 	g.sate(p)
 }
 

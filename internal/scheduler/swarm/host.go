@@ -30,20 +30,53 @@ type host struct {
 	agreed    bool
 	asked     time.Time // since when it has not agreed
 
-	slot            uint32
-	atRoll, atSeeds int32 // places; atSeeds is -1 for an ordinary host
-	first, last     *peer
-	peers           int
-	open            int    // peers with open streams
-	children        int    // active peers that were told of one of its peers
-	kept            ref    // its first location
-	copies          int    // its locations
-	freed           [2]int // peers and locations taken from it since it is gone
+	slot          uint32
+	atSeeds       int32 // place among the seeds; -1 for an ordinary host
+	before, after *host // in order of first announce
+	first, last   *peer
+	peers         int
+	open          int    // peers with open streams
+	children      int    // active peers that were told of one of its peers
+	kept          ref    // its first location
+	copies        int    // its locations
+	freed         [2]int // peers and locations taken from it since it is gone
 
 	review  bool  // is in the queue of reviews
 	atPeer  *peer // where the review stands
 	atKept  ref
 	visited bool // the review is past the seeds' deadlines
+}
+
+// chain is the known hosts in order of first announce. Of a lane, closing the holes that a great death leaves would be
+// too much for one step.
+type chain struct {
+	first, last *host
+	live        int
+}
+
+func (c *chain) add(h *host) {
+	if h.before = c.last; c.last != nil {
+		c.last.after = h
+	} else {
+		c.first = h
+	}
+	c.last = h
+	c.live++
+}
+
+func (c *chain) remove(h *host) {
+	if h.before != nil {
+		h.before.after = h.after
+	} else {
+		c.first = h.after
+	}
+	if h.after != nil {
+		h.after.before = h.before
+	} else {
+		c.last = h.before
+	}
+	h.before, h.after = nil, nil
+	c.live--
 }
 
 // gives reports whether the host's peers may be offered and its copies count.
@@ -141,7 +174,7 @@ func (s *Swarm) hostAnnounced(facts darter.Host) {
 		h.zone = rank.ZoneOf(facts.IDC, facts.Location)
 		h.slot = s.machines.add(h)
 		s.hosts[facts.ID] = h
-		h.atRoll = s.roll.add(h)
+		s.roll.add(h)
 	} else if was := h.facts; was.Epoch != facts.Epoch && was.Epoch != 0 && facts.Epoch != 0 {
 		s.newRun(h, was.Storage != 0 && was.Storage == facts.Storage)
 	}

@@ -56,10 +56,11 @@ type peer struct {
 	priority  darter.Priority
 	rangeOnly bool // wants a part only
 
-	working bool // is among the group's workers
-	parked  bool // is out of its group's lanes, because its host counts as dead
-	going   bool // is watched as a source-goer
-	hungry  bool // is among the group's lackers
+	working bool        // is among the group's workers
+	parked  bool        // is out of its group's lanes, because its host counts as dead
+	going   bool        // is watched as a source-goer
+	hungry  bool        // is among the group's lackers
+	zone    *lane[peer] // the group's lane of its zone
 
 	slot                             uint32
 	atGroup, atZone, atWork, atGoing int32 // places in lanes

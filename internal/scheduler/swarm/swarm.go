@@ -24,7 +24,7 @@ type Swarm struct {
 	parts map[place]*peer // the latest of a host's peers in a task
 	index map[place]ref   // where only a location is kept of it
 
-	roll     lane[host] // in order of first announce
+	roll     chain      // in order of first announce
 	seeds    lane[host] // the seeds among them
 	machines slots[host]
 	contents slots[task]

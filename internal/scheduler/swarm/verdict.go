@@ -50,7 +50,7 @@ func (s *Swarm) bury(h *host, e HostVerdict) {
 	}
 	h.gone, h.freed = true, [2]int{}
 	delete(s.hosts, h.facts.ID)
-	s.roll.remove(h.atRoll, func(o *host, at int32) { o.atRoll = at })
+	s.roll.remove(h)
 	if h.atSeeds >= 0 {
 		s.unseed(h)
 	}

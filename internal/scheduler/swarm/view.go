@@ -64,10 +64,8 @@ type TaskView struct {
 // Hosts returns every host, in order of first announce.
 func (s *Swarm) Hosts() []HostView {
 	out := make([]HostView, 0, s.roll.live)
-	for _, h := range s.roll.list {
-		if h != nil {
-			out = append(out, h.view())
-		}
+	for h := s.roll.first; h != nil; h = h.after {
+		out = append(out, h.view())
 	}
 	return out
 }
