@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
@@ -228,6 +229,29 @@ func TestReference(t *testing.T) {
 	}
 	for _, name := range regexp.MustCompile("`((?:darter|dragonfly)_[a-z_]+)`").FindAllStringSubmatch(string(text), -1) {
 		require.True(t, known[name[1]], "%s is documented, but there is no such metric", name[1])
+	}
+}
+
+// TestDeployedBoardsAskForWhatIsThere finds a dashboard or an alert that asks for a metric that does not exist.
+func TestDeployedBoardsAskForWhatIsThere(t *testing.T) {
+	text, err := os.ReadFile("../../docs/reference/metrics.md") // which TestReference holds to the registry
+	require.NoError(t, err)
+	var files []string
+	for _, pattern := range []string{"../../deploy/grafana/*.json", "../../deploy/alerts/*.yaml"} {
+		found, err := filepath.Glob(pattern)
+		require.NoError(t, err)
+		require.NotEmpty(t, found, pattern)
+		files = append(files, found...)
+	}
+	for _, file := range files {
+		board, err := os.ReadFile(file)
+		require.NoError(t, err)
+		names := regexp.MustCompile(`(?:darter|dragonfly)_[a-z_]+`).FindAllString(string(board), -1)
+		require.NotEmpty(t, names, file)
+		for _, name := range names {
+			name = strings.TrimSuffix(name, "_bucket")
+			require.Contains(t, string(text), "`"+name+"`", "%s asks for a metric that does not exist", file)
+		}
 	}
 }
 
