@@ -38,6 +38,7 @@ var layout = map[string]layer{
 	"internal/store":             mechanism,
 	"internal/vortex":            mechanism,
 	"internal/source":            mechanism,
+	"internal/database":          mechanism,
 	"api/wire":                   mechanism,
 	"internal/gc/collector":      part,
 	"internal/cli":               part,

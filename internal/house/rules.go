@@ -63,6 +63,7 @@ func perFile(check func(*File) []Fault) func(*Tree) []Fault {
 var exceptions = map[string]string{
 	"variables: internal/invariant.process":   "a violation is news about the process; cores have no place to carry a counter",
 	"sizes: darter exports":                   "the vocabulary itself: every name is a word of the glossary or a value of one",
+	"sizes: darter lines":                     "jobs, policies, plans, runs and audit events are words that several rooms and the command line share",
 	"sizes: internal/scheduler/swarm exports": "the closed sets of events and effects are the language of the core: one type per word",
 }
 
