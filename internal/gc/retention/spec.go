@@ -14,13 +14,14 @@ const (
 	Event       = "event"       // events of the console's stream
 	Idempotency = "idempotency" // answers kept for repeated requests; their time is when they ran out
 	RunDetail   = "run_detail"  // the single batches of runs
+	PlanRecord  = "plan"        // plans that no run refers to
 	HostEvent   = "host_event"  // timelines of hosts
 	RunRecord   = "run"         // runs themselves
 )
 
 // Kinds returns every kind, in a fixed order.
 func Kinds() []string {
-	return []string{Job, Audit, Event, Idempotency, RunDetail, HostEvent, RunRecord}
+	return []string{Job, Audit, Event, Idempotency, HostEvent, RunDetail, PlanRecord, RunRecord}
 }
 
 // Spec is what a policy says about one kind of records.
@@ -106,7 +107,7 @@ func Default(kind string) Spec {
 		s.Rules = []Rule{{After: 90 * day}}
 	case HostEvent:
 		s.Rules = []Rule{{After: 30 * day}}
-	case Event, RunDetail:
+	case Event, RunDetail, PlanRecord:
 		s.Rules = []Rule{{After: 7 * day}}
 	case Idempotency:
 		s.Rules = []Rule{{After: Duration(time.Hour)}}
