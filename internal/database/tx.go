@@ -78,20 +78,16 @@ func (db *DB) attempt(ctx context.Context, write bool, fn func(ctx context.Conte
 	if err != nil {
 		return nil, err
 	}
-	done := false
-	defer func() {
-		if !done { // also when fn panics
-			_ = inner.Rollback()
-		}
-	}()
+	// No deferred rollback: after a panic within the driver it would wait for the driver's own lock. The
+	// end of ctx, which transact brings about, rolls back as well.
 	tx := &Tx{Tx: inner, db: db}
-	if err := fn(ctx, tx); err != nil {
+	if err = fn(ctx, tx); err == nil {
+		err = tx.announce(ctx)
+	}
+	if err != nil {
+		_ = inner.Rollback()
 		return nil, err
 	}
-	if err := tx.announce(ctx); err != nil {
-		return nil, err
-	}
-	done = true
 	return tx.notes, inner.Commit()
 }
 

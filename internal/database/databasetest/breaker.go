@@ -14,8 +14,9 @@ var ErrKilled = errors.New("killed by the test")
 // Mode is how a statement fails.
 type Mode int
 
-// Modes of failure. All but Error make the process look dead to the database: every connection is cut,
-// so what had not been committed is undone, and nothing works until Mend.
+// Modes of failure. All but Error make the process look dead to the database: no connection takes
+// another statement, so what had not been committed is undone when they are closed, and nothing works
+// until Mend.
 const (
 	Error  Mode = iota // the statement fails once, with Breaker.Err
 	Before             // killed before the statement reached the database
@@ -28,13 +29,12 @@ type Breaker struct {
 
 	mu struct {
 		sync.Mutex
-		at    int // fail at this one; 0 is never
-		mode  Mode
-		seen  int
-		dead  bool
-		log   []string
-		conns map[*conn]bool
-		when  func(statement string) bool // which statements count
+		at   int // fail at this one; 0 is never
+		mode Mode
+		seen int
+		dead bool
+		log  []string
+		when func(statement string) bool // which statements count
 	}
 }
 
@@ -92,21 +92,10 @@ func (b *Breaker) run(statement string, do func() error) error {
 	if mode == After {
 		_ = do()
 	}
-	b.kill()
-	return fmt.Errorf("%w: %w", driver.ErrBadConn, ErrKilled)
-}
-
-func (b *Breaker) kill() {
 	b.mu.Lock()
 	b.mu.dead = true
-	var cut []*conn
-	for c := range b.mu.conns {
-		cut = append(cut, c)
-	}
 	b.mu.Unlock()
-	for _, c := range cut {
-		_ = c.cut()
-	}
+	return fmt.Errorf("%w: %w", driver.ErrBadConn, ErrKilled)
 }
 
 type connector struct {
@@ -122,41 +111,13 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &conn{Conn: inner, b: c.b}
-	c.b.mu.Lock()
-	defer c.b.mu.Unlock()
-	if c.b.mu.conns == nil {
-		c.b.mu.conns = make(map[*conn]bool)
-	}
-	c.b.mu.conns[out] = true
-	return out, nil
+	return &conn{Conn: inner, b: c.b}, nil
 }
 
 // conn passes everything on, counted.
 type conn struct {
 	driver.Conn
-	b  *Breaker
-	mu struct {
-		sync.Mutex
-		closed bool
-	}
-}
-
-func (c *conn) cut() error {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.mu.closed {
-		return nil
-	}
-	c.mu.closed = true
-	return c.Conn.Close()
-}
-
-func (c *conn) Close() error {
-	c.b.mu.Lock()
-	delete(c.b.mu.conns, c)
-	c.b.mu.Unlock()
-	return c.cut()
+	b *Breaker
 }
 
 func (c *conn) BeginTx(ctx context.Context, o driver.TxOptions) (out driver.Tx, err error) {
@@ -183,6 +144,10 @@ func (c *conn) QueryContext(ctx context.Context, query string, args []driver.Nam
 		out, err = c.Conn.(driver.QueryerContext).QueryContext(ctx, query, args)
 		return err
 	})
+	if err != nil && out != nil { // killed after it was done: an open statement would keep the connection from closing
+		_ = out.Close()
+		out = nil
+	}
 	return out, err
 }
 
@@ -215,13 +180,10 @@ func (c *conn) ResetSession(ctx context.Context) error {
 }
 
 func (c *conn) IsValid() bool {
-	c.mu.Lock()
-	closed := c.mu.closed
-	c.mu.Unlock()
-	if v, ok := c.Conn.(driver.Validator); ok && !closed {
+	if v, ok := c.Conn.(driver.Validator); ok {
 		return v.IsValid()
 	}
-	return !closed
+	return true
 }
 
 type tx struct {
@@ -233,7 +195,7 @@ func (t *tx) Commit() error { return t.b.run("COMMIT", t.Tx.Commit) }
 
 func (t *tx) Rollback() error {
 	if t.b.Dead() {
-		return driver.ErrBadConn // the cut connection has rolled back
+		return driver.ErrBadConn // the pool closes the connection, and that rolls back
 	}
 	return t.Tx.Rollback()
 }
