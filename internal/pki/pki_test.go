@@ -272,21 +272,19 @@ func TestWhoTalksToWhom(t *testing.T) {
 		"server of another authority":            {stranger.Server(), daemon.Client(pki.Scheduler, "c"), false},
 		"client without certificate":             {manager.Server(), &tls.Config{InsecureSkipVerify: true}, false},
 		"client of old TLS":                      {manager.Server(), &tls.Config{InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12}, false},
-		"pinned to the manager's authority":      {open1(manager.Server()), pki.Pinned(a.Pin(), nil), true},
-		"pinned to another authority":            {open1(manager.Server()), pki.Pinned(b.Pin(), nil), false},
-		"pinned, and a scheduler answers":        {open1(scheduler.Server()), pki.Pinned(a.Pin(), nil), false},
-		"pinned to the manager's own, no issuer": {open1(manager.Server()), pki.Pinned("", nil), false},
+		"open to those without a certificate":    {manager.Open(), &tls.Config{InsecureSkipVerify: true}, true},
+		"open, and a good certificate":           {manager.Open(), daemon.Client(pki.Manager, ""), true},
+		"open, and a stranger's certificate":     {manager.Open(), stranger.Client(pki.Manager, ""), false},
+		"pinned to the manager's authority":      {manager.Open(), pki.Pinned(a.Pin(), nil), true},
+		"pinned to another authority":            {manager.Open(), pki.Pinned(b.Pin(), nil), false},
+		"pinned, and a scheduler answers":        {scheduler.Open(), pki.Pinned(a.Pin(), nil), false},
+		"pinned to the manager's own, no issuer": {manager.Open(), pki.Pinned("", nil), false},
 	} {
 		s, c2 := shake(t, c.server, c.client)
 		if fine := s == nil && c2 == nil; fine != c.fine {
 			t.Errorf("%s: server says %v, client says %v", name, s, c2)
 		}
 	}
-}
-
-// open1 is how a manager listens for those who have no certificate yet.
-func open1(c *tls.Config) *tls.Config {
-	return &tls.Config{MinVersion: c.MinVersion, GetCertificate: c.GetCertificate}
 }
 
 func TestRevokedAndExpiredPeersAreRefused(t *testing.T) {

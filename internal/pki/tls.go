@@ -28,6 +28,33 @@ func (s *Source) Server(roles ...Role) *tls.Config {
 	}
 }
 
+// Open returns the configuration of a server that also talks to those who have no certificate: browsers, scripts,
+// and nodes that join. A certificate that is shown has to be good.
+func (s *Source) Open() *tls.Config {
+	c := s.Server()
+	c.ClientAuth = tls.RequestClientCert
+	verify := c.VerifyConnection
+	c.VerifyConnection = func(state tls.ConnectionState) error {
+		if len(state.PeerCertificates) == 0 {
+			return nil
+		}
+		return verify(state)
+	}
+	return c
+}
+
+// Verify returns whom a finished connection of Server or Open is with, and the serial of the certificate (hex). It
+// looks again: a connection can outlive a certificate.
+func (s *Source) Verify(c *tls.ConnectionState) (i Identity, serial string, err error) {
+	if c == nil {
+		return i, "", refuse(errors.New("the connection has no TLS"))
+	}
+	if i, err = s.verify(*c, x509.ExtKeyUsageClientAuth, func(Identity) bool { return true }); err != nil {
+		return Identity{}, "", err
+	}
+	return i, c.PeerCertificates[0].SerialNumber.Text(16), nil
+}
+
 // Client returns the configuration of a client that talks only to a peer of this role, and of this cluster
 // unless the role is Manager or cluster is empty. The peer's host name does not matter: what a certificate
 // says of its role is signed, and addresses change.

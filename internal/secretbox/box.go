@@ -155,4 +155,3 @@ func fresh() []byte {
 	_, _ = rand.Read(nonce)
 	return nonce
 }
-
