@@ -47,8 +47,8 @@ type Clusters interface {
 
 // Images finds what an image consists of.
 type Images interface {
-	// ResolveImage returns one want per content that the manifest names, itself included, or a darter.Error. Platforms
-	// are os/arch; none means all.
+	// ResolveImage returns one want per blob that the manifest, or those of an index, name: configurations and layers. An
+	// error may have a method Failure() darter.Failure. Platforms are os/arch; none means all.
 	ResolveImage(ctx context.Context, manifest darter.Want, platforms []string) ([]darter.Want, error)
 }
 

@@ -143,6 +143,32 @@ func (e *Engine) Workers(ctx context.Context, cluster uint64) ([]Worker, error) 
 	return out, err
 }
 
+// Subscribe tells when there may be work to claim (an empty payload), and when an owner of leases is to ask for words
+// (its name as the payload).
+func (e *Engine) Subscribe() *database.Subscription { return e.db.Subscribe(topicReady, topicStop) }
+
+// Missing gives back at once what an owner should hold and says that it does not: orders that were lost on their way.
+func (e *Engine) Missing(ctx context.Context, owner string, held []darter.OrderLease) error {
+	var rows []stepRow
+	err := e.db.Read(ctx, func(ctx context.Context, tx *database.Tx) error {
+		rows = nil
+		return tx.NewRaw("SELECT job_id, number, epoch, tally FROM job_steps WHERE state = 'leased' AND owner = ? ORDER BY job_id, number", owner).Scan(ctx, &rows)
+	})
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		lease := darter.OrderLease{Job: rows[i].JobID, Step: rows[i].Number, Epoch: rows[i].Epoch}
+		if slices.Contains(held, lease) {
+			continue
+		}
+		if err := e.Report(ctx, darter.OrderReport{Lease: lease, Released: true}); err != nil && !IsLost(err) {
+			return err
+		}
+	}
+	return nil
+}
+
 // rescueBatch bounds how many jobs one look at the clock handles.
 const rescueBatch = 64
 

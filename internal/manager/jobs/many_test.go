@@ -243,7 +243,10 @@ func TestSchedules(t *testing.T) {
 		require.True(t, all[0].NextAt.Time().After(r.clock.Now()))
 		require.NoError(t, r.write(func(ctx context.Context, tx *database.Tx) error { return r.Unschedule(ctx, tx, s.ID) }))
 		for _, bad := range []Schedule{{Name: "x", Cron: "61 * * * *", Owner: "me"}, {Name: "x", Cron: "0 0 30 2 *", Owner: "me"}, {Name: "x", Cron: "@daily", Zone: "Moon/Dark", Owner: "me"}, {Cron: "@daily", Owner: "me"}} {
-			err := r.write(func(ctx context.Context, tx *database.Tx) error { _, err := r.Schedule(ctx, tx, bad, preheat(urls(1)...)); return err })
+			err := r.write(func(ctx context.Context, tx *database.Tx) error {
+				_, err := r.Schedule(ctx, tx, bad, preheat(urls(1)...))
+				return err
+			})
 			require.Equal(t, darter.Invalid, darter.KindOf(err), "%+v: %v", bad, err)
 		}
 	})

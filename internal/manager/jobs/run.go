@@ -23,19 +23,29 @@ func (e *Engine) Run(ctx context.Context) error {
 // keepWorking claims resolve and local steps as they come.
 func (e *Engine) keepWorking(ctx context.Context) error {
 	var work errgroup.Group
-	work.SetLimit(e.cfg.Workers)
+	free := make(chan struct{}, e.cfg.Workers) // taken before a claim: what is claimed is begun at once
 	ready := e.db.Subscribe(topicReady)
 	defer ready.Close()
 	for {
-		for ctx.Err() == nil {
+		for claimed := true; claimed; {
+			select {
+			case <-ctx.Done():
+				return work.Wait()
+			case free <- struct{}{}:
+			}
 			o, err := e.Claim(ctx, Claimer{Owner: e.cfg.Replica, Manager: true})
 			if err != nil {
 				e.failed(ctx, "claim work", err)
 			}
-			if err != nil || o == nil {
+			if claimed = err == nil && o != nil; !claimed {
+				<-free
 				break
 			}
-			work.Go(func() error { e.hold(ctx, o); return nil })
+			work.Go(func() error {
+				defer func() { <-free }()
+				e.hold(ctx, o)
+				return nil
+			})
 		}
 		if !pause(ctx, ready, e.cfg.Poll) {
 			return work.Wait()
@@ -56,23 +66,29 @@ func pause(ctx context.Context, s *database.Subscription, most time.Duration) (o
 	return true
 }
 
-// hold does a step while its lease is renewed. It stops when the lease is lost or the job is to stop.
+// hold does a step that belongs to a manager.
 func (e *Engine) hold(ctx context.Context, o *darter.Order) {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	over := make(chan struct{})
-	var beat errgroup.Group
-	beat.Go(func() error { e.renew(ctx, o.Lease, over, stop); return nil })
-	err := e.work(ctx, o)
-	close(over)
-	_ = beat.Wait()
-	if err != nil && !IsLost(err) {
+	if err := e.Hold(ctx, e.cfg.Replica, o.Lease, func(ctx context.Context) error { return e.work(ctx, o) }); err != nil && !IsLost(err) {
 		e.failed(ctx, "work on job "+string(o.Lease.Job), err)
 	}
 }
 
+// Hold calls do while the lease that owner has is renewed. The context that do gets ends when the lease is lost or the
+// job is to stop.
+func (e *Engine) Hold(ctx context.Context, owner string, lease darter.OrderLease, do func(ctx context.Context) error) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	over := make(chan struct{})
+	var beat errgroup.Group
+	beat.Go(func() error { e.renew(ctx, owner, lease, over, stop); return nil })
+	err := do(ctx)
+	close(over)
+	_ = beat.Wait()
+	return err
+}
+
 // renew says every now and then that the holder lives, until the work is over or the lease is lost.
-func (e *Engine) renew(ctx context.Context, lease darter.OrderLease, over <-chan struct{}, stop context.CancelCauseFunc) {
+func (e *Engine) renew(ctx context.Context, owner string, lease darter.OrderLease, over <-chan struct{}, stop context.CancelCauseFunc) {
 	tick := time.NewTicker(e.cfg.Lease / 4)
 	defer tick.Stop()
 	stops := e.db.Subscribe(topicStop)
@@ -85,7 +101,7 @@ func (e *Engine) renew(ctx context.Context, lease darter.OrderLease, over <-chan
 			return
 		case <-tick.C:
 		case n := <-stops.C():
-			if n.Payload != e.cfg.Replica {
+			if n.Payload != owner {
 				continue
 			}
 		}
