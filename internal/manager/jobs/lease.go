@@ -106,11 +106,17 @@ type Worker struct {
 	SeenAt  database.Micros `bun:"seen_at" json:"-"`
 }
 
+// forgetWorker is when the row of a worker that nobody took leave of goes.
+const forgetWorker = 24 * time.Hour
+
 // Seen writes down that a worker lives, here.
 func (e *Engine) Seen(ctx context.Context, w Worker) error {
 	return e.db.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
 		now, err := e.now(ctx, tx)
 		if err != nil {
+			return err
+		}
+		if _, err := tx.NewRaw("DELETE FROM job_workers WHERE seen_at < ?", database.At(now.Add(-forgetWorker))).Exec(ctx); err != nil {
 			return err
 		}
 		_, err = tx.NewRaw(`INSERT INTO job_workers (id, cluster, replica, slots, version, seen_at) VALUES (?, ?, ?, ?, ?, ?)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/netip"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -120,6 +121,29 @@ func TestAnUnknownClusterBreaksTheJob(t *testing.T) {
 		require.Equal(t, darter.JobFailed, j.State)
 		require.Equal(t, darter.FailedInvalid, j.Failure)
 		require.Contains(t, j.Text, "cluster 9 is unknown")
+	})
+}
+
+// A host named by its address lies in one cluster; the others having none of it is no failure, all of them having none is.
+func TestAddressesAmongClusters(t *testing.T) {
+	each(t, func(t *testing.T, r *rig) {
+		r.cfg.Clusters = clusterList{1, 2}
+		for i, want := range []darter.JobState{darter.JobSucceeded, darter.JobFailed} {
+			q := preheat(urls(i + 1)...)
+			q.Spec.Targets.IPs = []netip.Addr{targets(1)[0].IP}
+			in := r.enqueue(q)
+			r.resolve()
+			for _, c := range []uint64{1, 2} {
+				o, err := r.Claim(t.Context(), Claimer{Owner: "s", Cluster: c})
+				require.NoError(t, err)
+				rep := darter.OrderReport{Lease: o.Lease, Ended: true}
+				if c == 2 && want == darter.JobSucceeded {
+					rep.Hosts, rep.Outcomes = targets(1), outcomes(o, 1)
+				}
+				r.report(rep)
+			}
+			require.Equal(t, want, r.state(in.ID))
+		}
 	})
 }
 

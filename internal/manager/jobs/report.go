@@ -51,6 +51,7 @@ func (e *Engine) report(ctx context.Context, tx *database.Tx, l *loaded, r *dart
 		return err
 	}
 	c := &counter{tx: tx, l: l, step: r.Lease.Step, scope: spec.Targets.Scope, now: now, tally: l.job.Steps[r.Lease.Step].Tally}
+	c.elsewhere = len(spec.Targets.IPs) > 0 && l.severalClusters()
 	if err := c.plan(ctx, r.Hosts); err != nil {
 		return err
 	}
@@ -92,6 +93,23 @@ type counter struct {
 	now   time.Time
 	hosts []darter.Target
 	tally machine.Tally
+
+	elsewhere bool // the hosts are named by address and may be those of another cluster
+}
+
+// severalClusters reports whether more than one cluster has a part in the job.
+func (l *loaded) severalClusters() bool {
+	first := uint64(0)
+	for i := range l.job.Steps {
+		s := &l.job.Steps[i]
+		if s.Kind == machine.Dispatch && first != 0 && s.Cluster != first {
+			return true
+		}
+		if s.Kind == machine.Dispatch {
+			first = s.Cluster
+		}
+	}
+	return false
 }
 
 // plan takes the hosts that the holder chose. Those of an earlier attempt stay where they are.
@@ -227,6 +245,8 @@ func (c *counter) conclude(ctx context.Context, r *darter.OrderReport) (machine.
 	switch {
 	case r.Failure != "":
 		end.Broken = true
+	case len(c.hosts) == 0 && c.elsewhere:
+		return machine.End{Step: step, Epoch: epoch, Failure: darter.FailedNoTarget, Text: "none of the addresses is in this cluster"}, nil
 	case len(c.hosts) == 0:
 		end.Broken, end.Failure, end.Text = true, darter.FailedNoTarget, "no host matches the selection"
 	case c.tally.Failed > 0:

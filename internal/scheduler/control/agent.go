@@ -69,7 +69,7 @@ type task struct {
 	order darter.Order
 	hosts []darter.Target
 	stop  context.CancelCauseFunc
-	ctx   context.Context //nolint:containedctx // the order's life, ended by words from the manager
+	ctx   context.Context // the order's life, which words from the manager end
 
 	mu struct {
 		sync.Mutex

@@ -74,7 +74,7 @@ func (j *Job) verdict() (darter.JobState, string) {
 			broken = s
 		}
 	}
-	complete := whole && t.Complete == t.Items && t.Failed == 0
+	complete := whole && t.Items > 0 && t.Complete == t.Items && t.Failed == 0 // nothing at all is no success
 	if complete {
 		j.Failure, j.Text = "", ""
 		return darter.JobSucceeded, ""

@@ -30,16 +30,13 @@ import (
 // dragonfly is a plain scheduler, and all daemons behind it: it takes a preheat at once, says nothing of its end, and shows
 // a host as holding a file when somebody asks for the second time.
 type dragonfly struct {
-	schedulerv2.UnimplementedSchedulerServer
-	dfdaemonv2.UnimplementedDfdaemonUploadServer
 	hosts []darter.Host
 
 	mu       sync.Mutex
-	asked    map[string]int      // preheats, by URL
-	scopes   []string            //
-	ips      []string            //
-	held     map[string][]string // URL to hostnames
-	never    map[string]bool     // hosts that never get anything
+	asked    map[string]int  // preheats, by URL
+	scopes   []string        // as asked for
+	ips      []string        // of the last preheat
+	never    map[string]bool // hosts that never get anything
 	dropped  int
 	taskHeld bool
 }
@@ -135,7 +132,7 @@ func (p plainList) PlainSchedulers(context.Context) (map[uint64][]netip.AddrPort
 // bridge starts a plain scheduler with hosts, and a bridge to it.
 func bridge(t *testing.T, m *manager, hosts int) *dragonfly {
 	t.Helper()
-	d := &dragonfly{asked: map[string]int{}, held: map[string][]string{}, never: map[string]bool{}}
+	d := &dragonfly{asked: map[string]int{}, never: map[string]bool{}}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	at := netip.MustParseAddrPort(listener.Addr().String())
@@ -167,6 +164,7 @@ func TestAPlainSchedulerIsDriven(t *testing.T) {
 		require.Equal(t, map[string]int{"http://o/a": 1, "http://o/b": 1}, d.asked)
 		require.Equal(t, []string{"all_peers", "all_peers"}, d.scopes)
 
+		require.Len(t, d.ips, 3, "the hosts that are counted are the hosts that are asked")
 		d.never["p2"] = true
 		q = everywhere("http://o/c")
 		q.MaxAttempts, q.Spec.Timeout = 1, time.Second

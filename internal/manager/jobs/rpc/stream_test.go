@@ -34,6 +34,7 @@ type fleet struct {
 	hosts []darter.Host
 	gate  chan struct{} // fetches wait for it when it is there
 	began chan struct{} // and say so
+	cut   chan struct{} // as do those that are cut off
 
 	mu      sync.Mutex
 	held    map[string]bool
@@ -43,7 +44,7 @@ type fleet struct {
 }
 
 func newFleet(hosts int) *fleet {
-	f := &fleet{held: map[string]bool{}, fetched: map[string]int{}, began: make(chan struct{}, 1000)}
+	f := &fleet{held: map[string]bool{}, fetched: map[string]int{}, began: make(chan struct{}, 1000), cut: make(chan struct{}, 1000)}
 	for i := range hosts {
 		f.hosts = append(f.hosts, darter.Host{ID: darter.HostID(fmt.Sprintf("h%d", i)), Hostname: fmt.Sprintf("h%d", i),
 			IP: netip.AddrFrom4([4]byte{10, 0, 0, byte(i)}), Port: 4000, Cluster: 1})
@@ -62,6 +63,7 @@ func (f *fleet) Fetch(ctx context.Context, to darter.Target, w darter.Want) (dar
 			f.mu.Lock()
 			defer f.mu.Unlock()
 			f.ended++
+			f.cut <- struct{}{}
 			return "", 0, ctx.Err()
 		}
 	}
@@ -324,10 +326,15 @@ func TestPauseAndResumeOverTheStream(t *testing.T) {
 		m := start(t, db, f, "m1")
 		attach(t, f, fleet, 4)
 		id := m.enqueue(everywhere("http://o/a"))
-		m.until(id, darter.JobRunning)
+		for range 3 {
+			<-fleet.began
+		}
 		fleet.gate <- struct{}{}
 		require.NoError(t, db.Write(t.Context(), func(ctx context.Context, tx *database.Tx) error { return m.engine.Pause(ctx, tx, "me", id) }))
-		close(fleet.gate) // whatever the word finds still waiting is cut off, or done
+		for range 2 {
+			<-fleet.cut
+		}
+		close(fleet.gate)
 		require.NoError(t, db.Write(t.Context(), func(ctx context.Context, tx *database.Tx) error { return m.engine.Resume(ctx, tx, "me", id) }))
 		j := m.until(id)
 		require.Equal(t, darter.JobSucceeded, j.State, j.Text)
@@ -343,7 +350,7 @@ func TestASchedulerThatStopsGivesBack(t *testing.T) {
 		m := start(t, db, f, "m1")
 		stop := attach(t, f, fleet, 4)
 		id := m.enqueue(everywhere("http://o/a"))
-		m.until(id, darter.JobRunning)
+		<-fleet.began
 		stop()
 		steps, err := m.engine.Steps(t.Context(), id)
 		require.NoError(t, err)

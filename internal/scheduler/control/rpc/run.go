@@ -2,15 +2,15 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/darter-p2p/darter"
 	darterv1 "github.com/darter-p2p/darter/api/gen/darter/v1"
 	"github.com/darter-p2p/darter/api/wire"
 	"github.com/darter-p2p/darter/internal/retry"
-
-	"github.com/darter-p2p/darter"
 )
 
 // Run runs the agent and keeps it attached until ctx ends. A manager that is away or knows no control streams is asked
@@ -88,7 +88,7 @@ func (l *Link) once(ctx context.Context) error {
 	_ = stream.CloseSend()
 	end()
 	_ = reader.Wait()
-	if err == errBroken && broke != nil { //nolint:errorlint // our own, unwrapped
+	if errors.Is(err, errBroken) && broke != nil {
 		err = broke
 	}
 	return wire.FromStatus("attached to manager", err)
