@@ -114,11 +114,13 @@ func TestRunSeesChangedFiles(t *testing.T) {
 		ctx, stop := context.WithCancel(t.Context())
 		go func() { _ = s.Run(ctx) }()
 		time.Sleep(time.Hour + time.Second) // off the beat, so that no look falls into a write
+		synctest.Wait()
 		if loaded != 1 {
 			t.Errorf("loaded %d times though nothing changed", loaded)
 		}
 		reissue(t, a, grant, f)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		if loaded != 2 {
 			t.Errorf("loaded %d times after a change", loaded)
 		}
@@ -126,6 +128,7 @@ func TestRunSeesChangedFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Hour)
+		synctest.Wait()
 		if loaded != 2 || failed != 1 {
 			t.Errorf("loaded %d times, failed %d times", loaded, failed)
 		}

@@ -1,6 +1,7 @@
 package enroll_test
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
@@ -31,20 +32,23 @@ type office struct {
 
 func each(t *testing.T, test func(t *testing.T, o *office)) {
 	t.Helper()
-	databasetest.Each(t, func(t *testing.T, db *database.DB) {
-		clock := authtest.NewClock()
-		ca, err := pki.Init(filepath.Join(t.TempDir(), "ca"), clock.Now())
-		if err != nil {
-			t.Fatal(err)
-		}
-		cfg := enroll.DefaultConfig()
-		cfg.Authority, cfg.Now = ca, clock.Now
-		d, err := enroll.New(db, authtest.Trail{}, cfg)
-		if err != nil {
-			t.Fatal(err)
-		}
-		test(t, &office{Desk: d, t: t, db: db, clock: clock, ca: ca})
-	}, auth.Migrations(), authtest.Trail{}.Migrations())
+	databasetest.Each(t, func(t *testing.T, db *database.DB) { test(t, start(t, db)) }, auth.Migrations(), authtest.Trail{}.Migrations())
+}
+
+func start(t *testing.T, db *database.DB) *office {
+	t.Helper()
+	clock := authtest.NewClock()
+	ca, err := pki.Init(filepath.Join(t.TempDir(), "ca"), clock.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := enroll.DefaultConfig()
+	cfg.Authority, cfg.Now = ca, clock.Now
+	d, err := enroll.New(db, authtest.Trail{}, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &office{Desk: d, t: t, db: db, clock: clock, ca: ca}
 }
 
 var node = auth.Caller{From: netip.MustParseAddr("10.0.0.5")}
@@ -172,16 +176,39 @@ func TestBadTokensLetNobodyIn(t *testing.T) {
 	})
 }
 
+// All of them have found the token good before the first one uses it up: the row is held until then.
 func TestOfManyWhoRedeemAtOnceOneGetsIn(t *testing.T) {
-	each(t, func(t *testing.T, o *office) {
-		token := o.invite(daemon)
-		var wg sync.WaitGroup
-		errs := make([]error, 8)
-		for i := range errs {
-			request := csr(t)
-			wg.Go(func() { errs[i] = second(o.Redeem(t.Context(), node, token, "d-1", request)) })
+	const many = 6
+	databasetest.EachURL(t, func(t *testing.T, url string) {
+		reads := make(chan struct{}, 100)
+		cfg := database.DefaultConfig()
+		cfg.URL, cfg.Migrations = url, []database.Migrations{auth.Migrations(), authtest.Trail{}.Migrations()}
+		cfg.Events.Finished = func(write bool, _ database.Duration) {
+			if !write {
+				reads <- struct{}{}
+			}
 		}
+		o := start(t, databasetest.OpenWith(t, cfg))
+		token := o.invite(daemon)
+		errs := make([]error, many)
+		var wg sync.WaitGroup
+		err := o.db.Write(t.Context(), func(ctx context.Context, tx *database.Tx) error {
+			if _, err := tx.ExecContext(ctx, "UPDATE join_tokens SET used_at = used_at"); err != nil {
+				return err
+			}
+			for i := range errs {
+				request := csr(t)
+				wg.Go(func() { errs[i] = second(o.Redeem(t.Context(), node, token, "d-1", request)) })
+			}
+			for range many {
+				<-reads
+			}
+			return nil
+		})
 		wg.Wait()
+		if err != nil {
+			t.Fatal(err)
+		}
 		in := 0
 		for _, err := range errs {
 			if err == nil {

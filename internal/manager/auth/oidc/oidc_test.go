@@ -209,6 +209,13 @@ func TestFlowsAreBoundToTheirBrowserAndUsedOnce(t *testing.T) {
 		stolen.Set("state", r.idp.agree(mine.URL).Get("state"))
 		no("somebody else's code under one's own state", finish(stolen, mine.Cookie))
 
+		for _, state := range []string{"", "x"} {
+			mine = r.begin(t)
+			own := r.idp.agree(mine.URL)
+			own.Set("state", state)
+			no("one's own code, and state "+state, finish(own, mine.Cookie))
+		}
+
 		mine = r.begin(t)
 		q := r.idp.agree(mine.URL)
 		if err := finish(q, mine.Cookie); err != nil {
