@@ -41,7 +41,7 @@ func (db *DB) transact(ctx context.Context, write bool, fn func(ctx context.Cont
 	defer cancel()
 	begin, attempts := time.Now(), 0
 	var notes []Note
-	err := retry.Do(ctx, retry.Policy{Attempts: 8, First: 5 * time.Millisecond, Max: 250 * time.Millisecond}, func(ctx context.Context) error {
+	err := retry.Do(ctx, retry.Policy{Attempts: 10, First: 5 * time.Millisecond, Max: 250 * time.Millisecond}, func(ctx context.Context) error {
 		if attempts++; attempts > 1 && db.cfg.Events.Retried != nil {
 			db.cfg.Events.Retried(nil)
 		}

@@ -39,7 +39,7 @@ const keeper = `
 dir=$1 bin=$2
 "$bin/initdb" -D "$dir/data" -U darter -A trust -E UTF8 --locale=C --no-sync >"$dir/log" 2>&1 || exit 1
 "$bin/postgres" -D "$dir/data" -k "$dir" -h '' -F -c full_page_writes=off -c synchronous_commit=off \
-	-c max_connections=200 -c shared_buffers=128MB -c max_wal_size=2GB -c wal_level=replica >>"$dir/log" 2>&1 &
+	-c deadlock_timeout=50ms -c max_connections=200 -c shared_buffers=128MB -c max_wal_size=2GB -c wal_level=replica >>"$dir/log" 2>&1 &
 server=$!
 trap '' INT TERM HUP
 cat >/dev/null

@@ -77,19 +77,18 @@ func (r *Reclaimer) overhear(ctx context.Context, run string, cancel context.Can
 	}
 }
 
-// ordered returns errCancelled or errPaused when that is what the run's row says.
+// ordered returns errCancelled or errPaused when that is what the run's row says. A run that says queued
+// was paused and resumed before we looked: it is dropped, and taken up again.
 func (r *Reclaimer) ordered(ctx context.Context, run string) error {
 	var state darter.RunState
 	err := r.db.Read(ctx, func(ctx context.Context, tx *database.Tx) error {
 		return tx.QueryRowContext(ctx, "SELECT state FROM gc_runs WHERE id = ?", run).Scan(&state)
 	})
 	switch {
-	case err != nil:
-		return nil // the batch finds out what is wrong
-	case state == darter.RunPaused:
-		return errPaused
-	case state == darter.RunRunning:
-		return nil
+	case err != nil, state == darter.RunRunning:
+		return nil // what is wrong with the database, the batch finds out
+	case state == darter.RunCancelling, state == darter.RunCancelled:
+		return errCancelled
 	}
-	return errCancelled
+	return errPaused
 }

@@ -431,6 +431,9 @@ func TestReplicasTakeTurns(t *testing.T) {
 			c.Holder = fmt.Sprintf("replica-%d-%d", i, rand.Uint64())
 			c.Events.Batch = acting.batch
 		})
+		spec := quick()
+		spec.Batch.Start, spec.Batch.Max = 20, 20
+		sites[i].policies.Set(retention.Job, spec)
 		stops[i] = sites[i].start()
 	}
 	s := newSite(t, databasetest.Open(t, url, recordstest.Rooms()...))
@@ -440,10 +443,10 @@ func TestReplicasTakeTurns(t *testing.T) {
 		begin(i)
 	}
 	random := rand.New(rand.NewPCG(1, 2))
-	for trial := range 25 {
+	for range 40 {
 		i := random.IntN(3)
 		breakers[i].ArmAt(1+random.IntN(12), databasetest.Mode(1+random.IntN(2)), mine)
-		wait(t, func() bool { return breakers[i].Dead() || trial%3 != 0 || s.over(run.ID) })
+		wait(t, func() bool { return breakers[i].Dead() || acting.idle(i) || s.over(run.ID) })
 		stops[i]()
 		begin(i)
 		if s.over(run.ID) {
@@ -454,6 +457,9 @@ func TestReplicasTakeTurns(t *testing.T) {
 	s.consistent(rows)
 	if left := len(s.keys()); left != rows-eligible {
 		t.Errorf("%d rows are left, want %d", left, rows-eligible)
+	}
+	if len(acting.holders) < 3 {
+		t.Errorf("only %d holders ever acted: nobody was killed while acting", len(acting.holders))
 	}
 	t.Logf("%d batches by %d holders", acting.count, len(acting.holders))
 }
@@ -479,6 +485,14 @@ type atOnce struct {
 	sync.Mutex
 	count   int
 	holders map[string]bool
+	last    string
+}
+
+// idle reports whether somebody else has acted since a replica was last seen to.
+func (a *atOnce) idle(i int) bool {
+	a.Lock()
+	defer a.Unlock()
+	return a.last != "" && !strings.HasPrefix(a.last, fmt.Sprintf("replica-%d-", i))
 }
 
 func (a *atOnce) batch(r darter.Run, _ darter.RunBatch, _ int, _ time.Duration) {
@@ -488,5 +502,6 @@ func (a *atOnce) batch(r darter.Run, _ darter.RunBatch, _ int, _ time.Duration) 
 		a.holders = make(map[string]bool)
 	}
 	a.count++
+	a.last = r.Executor
 	a.holders[r.Executor] = true
 }
