@@ -36,7 +36,8 @@ CREATE TABLE jobs (
     pinned_until BIGINT  NOT NULL DEFAULT 0
 );
 CREATE INDEX jobs_by_state ON jobs (state, finalized_at, id);
-CREATE INDEX jobs_by_kind ON jobs (kind, finalized_at, id);
+CREATE INDEX jobs_by_kind ON jobs (kind, state, finalized_at, id); -- the order in which records reclaims
+CREATE INDEX jobs_pinned ON jobs (pinned_until) WHERE pinned_until > 0;
 CREATE INDEX jobs_by_owner ON jobs (owner, id);
 CREATE INDEX jobs_by_parent ON jobs (parent_id) WHERE parent_id <> '';
 CREATE INDEX jobs_by_schedule ON jobs (schedule_id, id) WHERE schedule_id <> '';
