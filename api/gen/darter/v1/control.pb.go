@@ -435,6 +435,7 @@ func (x *Lease) GetEpoch() uint64 {
 type Heartbeat struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Held          []*Lease               `protobuf:"bytes,1,rep,name=held,proto3" json:"held,omitempty"`
+	Leaving       bool                   `protobuf:"varint,2,opt,name=leaving,proto3" json:"leaving,omitempty"` // the scheduler stops: no more orders; what it holds when the stream ends goes back at once
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -474,6 +475,13 @@ func (x *Heartbeat) GetHeld() []*Lease {
 		return x.Held
 	}
 	return nil
+}
+
+func (x *Heartbeat) GetLeaving() bool {
+	if x != nil {
+		return x.Leaving
+	}
+	return false
 }
 
 // Order is leased work. A large one comes in parts, all with the same lease; only the first carries more than items.
@@ -1396,9 +1404,10 @@ const file_darter_v1_control_proto_rawDesc = "" +
 	"\x05Lease\x12\x15\n" +
 	"\x06job_id\x18\x01 \x01(\tR\x05jobId\x12\x12\n" +
 	"\x04step\x18\x02 \x01(\rR\x04step\x12\x14\n" +
-	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\"1\n" +
+	"\x05epoch\x18\x03 \x01(\x04R\x05epoch\"K\n" +
 	"\tHeartbeat\x12$\n" +
-	"\x04held\x18\x01 \x03(\v2\x10.darter.v1.LeaseR\x04held\"\xf7\x02\n" +
+	"\x04held\x18\x01 \x03(\v2\x10.darter.v1.LeaseR\x04held\x12\x18\n" +
+	"\aleaving\x18\x02 \x01(\bR\aleaving\"\xf7\x02\n" +
 	"\x05Order\x12&\n" +
 	"\x05lease\x18\x01 \x01(\v2\x10.darter.v1.LeaseR\x05lease\x12\x12\n" +
 	"\x04more\x18\x02 \x01(\bR\x04more\x12\x12\n" +

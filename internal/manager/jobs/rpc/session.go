@@ -97,6 +97,9 @@ func (s *Server) Attach(stream darterv1.Control_AttachServer) error {
 	err = c.serve(stream.Context())
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(stream.Context()), 2*time.Second)
 	defer cancel()
+	if c.worker.Slots == 0 { // it took its leave: an order that crossed that word was never begun
+		_ = s.cfg.Engine.Missing(ctx, c.worker.ID, nil) // else the leases run out
+	}
 	_ = s.cfg.Engine.Gone(ctx, c.worker.ID) // the row grows old by itself, too
 	if s.cfg.Events.Detached != nil {
 		s.cfg.Events.Detached(c.worker.ID, err)
@@ -226,6 +229,9 @@ func (c *session) offer(ctx context.Context) error {
 func (c *session) take(ctx context.Context, m *darterv1.AttachRequest) error {
 	switch m := m.GetMessage().(type) {
 	case *darterv1.AttachRequest_Heartbeat:
+		if m.Heartbeat.GetLeaving() {
+			c.worker.Slots = 0
+		}
 		return c.heartbeat(ctx, m.Heartbeat.GetHeld())
 	case *darterv1.AttachRequest_Report:
 		return c.report(ctx, m.Report)

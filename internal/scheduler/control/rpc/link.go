@@ -138,6 +138,10 @@ func (c *attached) report() error {
 func (c *attached) farewell() error {
 	wait := time.NewTimer(2 * time.Second)
 	defer wait.Stop()
+	leaving := &darterv1.Heartbeat{Held: wire.FromLeases(c.l.cfg.Agent.Held()), Leaving: true}
+	if err := c.stream.Send(&darterv1.AttachRequest{Message: &darterv1.AttachRequest_Heartbeat{Heartbeat: leaving}}); err != nil {
+		return err
+	}
 	for len(c.l.cfg.Agent.Held()) > 0 {
 		if err := c.report(); err != nil {
 			return err
