@@ -16,6 +16,7 @@ var needs = []need{
 	{"curl", "curl", "make bench"},
 	{"nginx", "nginx-light", "make bench"},
 	{"ip", "iproute2", "make bench"},
+	{"postgres", "postgresql-15", "make test (the manager's database), make bench"},
 }
 
 // deps says which programs are missing. It installs nothing.
@@ -43,7 +44,9 @@ func here(program string) bool {
 	if _, err := exec.LookPath(program); err == nil {
 		return true
 	}
-	for _, dir := range []string{"/usr/sbin", "/sbin", "/usr/local/sbin"} {
+	places := []string{"/usr/sbin", "/sbin", "/usr/local/sbin"}
+	servers, _ := filepath.Glob("/usr/lib/postgresql/*/bin") // Debian keeps several versions beside each other
+	for _, dir := range append(places, servers...) {
 		if info, err := os.Stat(filepath.Join(dir, program)); err == nil && info.Mode()&0o111 != 0 {
 			return true
 		}
