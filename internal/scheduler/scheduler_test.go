@@ -30,6 +30,7 @@ import (
 
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/api/wire"
+	"github.com/darter-p2p/darter/internal/liveness"
 	"github.com/darter-p2p/darter/internal/scheduler"
 )
 
@@ -589,5 +590,15 @@ func TestManyAskersOneSource(t *testing.T) {
 func TestConfigIsChecked(t *testing.T) {
 	if _, err := scheduler.New(scheduler.DefaultConfig()); darter.KindOf(err) != darter.Invalid || err == nil {
 		t.Errorf("no listener: %v", err)
+	}
+}
+
+// TestAnEmptyPolicySaysNothing: a file with comments only leaves the defaults as they are.
+func TestAnEmptyPolicySaysNothing(t *testing.T) {
+	for _, text := range []string{"", "\n", "# later\n", "---\n"} {
+		p, err := scheduler.ReadPolicy("empty", []byte(text))
+		if err != nil || p != liveness.DefaultPolicy() {
+			t.Errorf("%q: %v, %+v", text, err, p)
+		}
 	}
 }
