@@ -101,7 +101,7 @@ func split(raw string) (Dialect, string, error) {
 	case found && (scheme == "sqlite" || scheme == "file"):
 		raw = strings.TrimPrefix(rest, "//")
 	case found && len(scheme) > 1 && !strings.ContainsAny(scheme, "/."):
-		return "", "", fmt.Errorf("database: scheme %q is unknown: take sqlite: or postgres:", scheme)
+		return "", "", fmt.Errorf("database: scheme %q is neither sqlite nor postgres", scheme)
 	}
 	if raw == "" || strings.Contains(raw, ":memory:") || strings.ContainsAny(raw, "?#\x00") {
 		return "", "", errors.New("database: SQLite needs the plain path of a file")

@@ -84,9 +84,8 @@ func command(ctx context.Context, dir, sql string) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close(ctx)
 	_, err = conn.Exec(ctx, sql)
-	return err
+	return errors.Join(err, conn.Close(ctx))
 }
 
 func start() (running, error) {

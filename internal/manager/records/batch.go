@@ -28,17 +28,21 @@ type row struct {
 }
 
 // page reads the next rows of a slice, in order. With lock they stay as they are until the transaction
-// ends, and rows that somebody else has locked are passed over.
-func (t *Table) page(ctx context.Context, tx *database.Tx, s retention.Slice, after retention.Point, n int, lock bool) ([]row, error) {
+// ends, and rows that somebody else has locked are passed over. The owner is read when it is asked for.
+func (t *Table) page(ctx context.Context, tx *database.Tx, s retention.Slice, after retention.Point, n int, owner, lock bool) ([]row, error) {
 	where, args := t.inside(s, after)
 	allowed, more := t.allowed(tx)
-	args = append(append([]any{bun.Ident(t.Time), bun.Ident(t.Key), column(t.Owner), bun.Ident(t.Name)}, args...), more...)
+	columns, names := "?, ?", []any{bun.Ident(t.Time), bun.Ident(t.Key)}
+	if owner {
+		columns, names = "?, ?, ?", append(names, column(t.Owner))
+	}
+	args = append(append(append(names, bun.Ident(t.Name)), args...), more...)
 	args = append(args, bun.Ident(t.Time), bun.Ident(t.Key), n)
 	end := bun.Safe("")
 	if lock {
 		end = tx.SkipLocked()
 	}
-	rows, err := tx.QueryContext(ctx, "SELECT ?, ?, ? FROM ? AS t WHERE "+where+allowed+" ORDER BY ?, ? LIMIT ? "+string(end), args...)
+	rows, err := tx.QueryContext(ctx, "SELECT "+columns+" FROM ? AS t WHERE "+where+allowed+" ORDER BY ?, ? LIMIT ? "+string(end), args...)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +50,11 @@ func (t *Table) page(ctx context.Context, tx *database.Tx, s retention.Slice, af
 	out := make([]row, 0, n)
 	for rows.Next() {
 		var r row
-		if err := rows.Scan(&r.at.At, &r.at.Key, &r.owner); err != nil {
+		targets := []any{&r.at.At, &r.at.Key, &r.owner}
+		if !owner {
+			targets = targets[:2]
+		}
+		if err := rows.Scan(targets...); err != nil {
 			return nil, err
 		}
 		out = append(out, r)
@@ -102,12 +110,14 @@ func (r *Reclaimer) removeBatch(ctx context.Context, x *execution, size int) (b 
 	return b, err
 }
 
-// steady keeps PostgreSQL from reading whole tables for lists of keys that it takes for long ones.
+// steady makes PostgreSQL walk the indexes for this transaction. Its guesses about long lists of keys and
+// about vetoes would sooner or later have it read and sort all that is left, once per batch.
 func steady(ctx context.Context, tx *database.Tx) error {
 	if tx.Dialect() == database.SQLite {
 		return nil
 	}
-	_, err := tx.ExecContext(ctx, "SET LOCAL enable_seqscan = off")
+	_, err := tx.ExecContext(ctx, `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
+		set_config('enable_sort', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)`)
 	return err
 }
 
@@ -118,7 +128,7 @@ func (x *execution) gather(ctx context.Context, tx *database.Tx, size int) (batc
 	for b.next.Slice < len(x.frozen.Slices) && len(b.keys) < size {
 		s := x.frozen.Slices[b.next.Slice]
 		want := size - len(b.keys)
-		rows, err := x.table.page(ctx, tx, s, b.next.After, want, true)
+		rows, err := x.table.page(ctx, tx, s, b.next.After, want, x.frozen.Keep, true)
 		if err != nil {
 			return b, err
 		}

@@ -142,7 +142,7 @@ func (t *Table) countOwners(ctx context.Context, tx *database.Tx, f *frozen, c *
 		column(t.Group), bun.Ident(t.Owner), bun.Ident(t.Time), bun.Ident(t.Key), bun.Ident(t.Name), bun.Ident(t.Time)}
 	if t.State != "" {
 		final = " AND ? IN (?)"
-		args = append(args, bun.Ident(t.State), bun.In(t.Final))
+		args = append(args, bun.Ident(t.State), bun.List(t.Final))
 	}
 	sql := `SELECT g, s, at, k FROM (SELECT ? AS g, ? AS s, ? AS at, ? AS k,
 		row_number() OVER (PARTITION BY ?, ? ORDER BY ? DESC, ? DESC) AS place FROM ? WHERE ? > 0` + final + `) AS ranked WHERE place <= ?`

@@ -107,7 +107,7 @@ func TestKilledAtCommit(t *testing.T) {
 	databasetest.EachURL(t, func(t *testing.T, url string) {
 		for _, mode := range []databasetest.Mode{databasetest.Before, databasetest.After} {
 			t.Run(fmt.Sprint(mode), func(t *testing.T) {
-				at := url
+				var at string // a fresh one for each mode
 				if strings.HasPrefix(url, "sqlite") {
 					at = databasetest.File(t)
 				} else {

@@ -137,7 +137,7 @@ func (r *Reclaimer) runOut(ctx context.Context, x *execution) error {
 	return r.db.Read(ctx, func(ctx context.Context, tx *database.Tx) error {
 		for x.at.Slice < len(x.frozen.Slices) {
 			s := x.frozen.Slices[x.at.Slice]
-			rows, err := x.table.page(ctx, tx, s, x.at.After, 1, false)
+			rows, err := x.table.page(ctx, tx, s, x.at.After, 1, x.frozen.Keep, false)
 			if err != nil {
 				return err
 			}

@@ -157,7 +157,7 @@ func (t *Table) owners(ctx context.Context, tx *database.Tx, f *frozen, n int) e
 		column(t.Group), bun.Ident(t.Owner), bun.Ident(t.Time), bun.Ident(t.Key), bun.Ident(t.Name), bun.Ident(t.Time)}
 	if t.State != "" {
 		final = " AND ? IN (?)"
-		args = append(args, bun.Ident(t.State), bun.In(t.Final))
+		args = append(args, bun.Ident(t.State), bun.List(t.Final))
 	}
 	rows, err := tx.QueryContext(ctx, `SELECT g, o, at, k FROM (SELECT ? AS g, ? AS o, ? AS at, ? AS k,
 		row_number() OVER (PARTITION BY ?, ? ORDER BY ? DESC, ? DESC) AS place FROM ? WHERE ? > 0`+final+`) AS ranked WHERE place = ?`, append(args, n)...)
@@ -187,13 +187,13 @@ func (t *Table) ceiling(ctx context.Context, tx *database.Tx, total, most int64)
 	q := tx.NewSelect().ColumnExpr("?", bun.Ident(t.Time)).TableExpr("?", bun.Ident(t.Name)).Where("? > 0", bun.Ident(t.Time)).
 		OrderExpr("?", bun.Ident(t.Time)).Limit(1).Offset(total - most - 1)
 	if t.State != "" {
-		q = q.Where("? IN (?)", bun.Ident(t.State), bun.In(t.Final))
+		q = q.Where("? IN (?)", bun.Ident(t.State), bun.List(t.Final))
 	}
 	err = q.Scan(ctx, &at)
 	if errors.Is(err, sql.ErrNoRows) { // fewer final rows than are too many: all of them
 		q = tx.NewSelect().ColumnExpr("coalesce(max(?), 0)", bun.Ident(t.Time)).TableExpr("?", bun.Ident(t.Name))
 		if t.State != "" {
-			q = q.Where("? IN (?)", bun.Ident(t.State), bun.In(t.Final))
+			q = q.Where("? IN (?)", bun.Ident(t.State), bun.List(t.Final))
 		}
 		err = q.Scan(ctx, &at)
 	}

@@ -110,7 +110,7 @@ func (r *Reclaimer) Runs(ctx context.Context, f RunFilter) (out []darter.Run, er
 			q = q.Where("kind = ?", f.Kind)
 		}
 		if len(f.States) > 0 {
-			q = q.Where("state IN (?)", bun.In(f.States))
+			q = q.Where("state IN (?)", bun.List(f.States))
 		}
 		if f.Before != "" {
 			q = q.Where("id < ?", f.Before)

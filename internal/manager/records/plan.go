@@ -186,7 +186,7 @@ func (t *Table) samples(ctx context.Context, tx *database.Tx, f *frozen, counted
 		if !some || len(out) >= samples {
 			continue
 		}
-		rows, err := t.page(ctx, tx, s, retention.Point{}, per, false)
+		rows, err := t.page(ctx, tx, s, retention.Point{}, per, f.Keep, false)
 		if err != nil {
 			return nil, err
 		}

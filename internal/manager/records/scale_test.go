@@ -10,15 +10,16 @@ import (
 )
 
 var (
-	scale = flag.Int("scale", 20_000, "rows of TestScale, half of them eligible")
-	paced = flag.Bool("paced", false, "TestScale rests between batches")
-	naive = flag.Bool("naive", false, "TestScale deletes in the naive batches of 1000 instead")
+	scale  = flag.Int("scale", 20_000, "rows of TestScale, half of them eligible")
+	paced  = flag.Bool("paced", false, "TestScale rests between batches")
+	spread = flag.Bool("spread", false, "TestScale spreads the eligible rows between the others")
+	naive  = flag.Bool("naive", false, "TestScale deletes in the naive batches of 1000 instead")
 )
 
 // TestScale removes half of many rows and prints what that took; with -scale=2000000 it is the large load.
 func TestScale(t *testing.T) {
 	each(t, func(t *testing.T, db *database.DB) {
-		if err := recordstest.Fill(t.Context(), db, recordstest.Load{Rows: *scale, Eligible: *scale / 2}); err != nil {
+		if err := recordstest.Fill(t.Context(), db, recordstest.Load{Rows: *scale, Eligible: *scale / 2, Spread: *spread}); err != nil {
 			t.Fatal(err)
 		}
 		if *naive {

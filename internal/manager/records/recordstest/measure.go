@@ -19,7 +19,7 @@ import (
 
 // Figures is what one measured run took.
 type Figures struct {
-	Plan    time.Duration // one dry run before it
+	Plan    time.Duration // making the plan that the run carries out
 	Run     time.Duration // from Start to the final state
 	Busy    time.Duration // of it, within batches
 	Deleted int64
@@ -56,7 +56,8 @@ func Measure(ctx context.Context, db *database.DB, paced bool) (f Figures, err e
 		return f, err
 	}
 	begin := time.Now()
-	if _, err := r.Plan(ctx, records.PlanRequest{Kind: retention.Job, Trigger: darter.ByHand, Actor: darter.System("measure")}); err != nil {
+	plan, err := r.Plan(ctx, records.PlanRequest{Kind: retention.Job, Trigger: darter.ByHand, Actor: darter.System("measure")})
+	if err != nil {
 		return f, err
 	}
 	f.Plan = time.Since(begin)
@@ -66,7 +67,7 @@ func Measure(ctx context.Context, db *database.DB, paced bool) (f Figures, err e
 	group.Go(func() error { return db.Run(running) })
 	group.Go(func() error { return r.Run(running) })
 	begin = time.Now()
-	run, err := follow(ctx, r)
+	run, err := follow(ctx, r, plan.ID)
 	f.Run = time.Since(begin)
 	stop()
 	if ended := group.Wait(); ended != nil && !errors.Is(ended, context.Canceled) {
@@ -81,8 +82,8 @@ func Measure(ctx context.Context, db *database.DB, paced bool) (f Figures, err e
 	return f, errors.Join(err, counting)
 }
 
-func follow(ctx context.Context, r *records.Reclaimer) (last darter.Run, err error) {
-	run, err := r.Start(ctx, records.StartRequest{Kind: retention.Job, Trigger: darter.ByHand, Actor: darter.System("measure")})
+func follow(ctx context.Context, r *records.Reclaimer, plan string) (last darter.Run, err error) {
+	run, err := r.Start(ctx, records.StartRequest{Kind: retention.Job, Plan: plan, Trigger: darter.ByHand, Actor: darter.System("measure")})
 	if err != nil {
 		return run, err
 	}

@@ -98,12 +98,13 @@ func (a *Audit) Actions() (out []string) {
 
 // Load says how to fill works.
 type Load struct {
-	Rows     int // in all; each with one child
-	Eligible int // of them, succeeded 8 to 38 days ago; the others within the last day
-	Bytes    int // of a row's document; default 850, which makes a row of about 1 KB
+	Rows     int  // in all; each with one child
+	Eligible int  // of them, succeeded 8 to 38 days ago; the others within the last day
+	Bytes    int  // of a row's document; default 850, which makes a row of about 1 KB
+	Spread   bool // eligible rows lie between the others instead of before them: no page becomes free
 }
 
-// Fill makes the rows within the database. Eligible and young rows are spread over the table's order.
+// Fill makes the rows within the database.
 func Fill(ctx context.Context, db *database.DB, l Load) error {
 	if l.Bytes == 0 {
 		l.Bytes = 850
@@ -127,7 +128,7 @@ func Fill(ctx context.Context, db *database.DB, l Load) error {
 
 func fill(ctx context.Context, tx *database.Tx, l Load, from, n int) error {
 	now := time.Now().UnixMicro()
-	numbers, random := "SELECT g FROM generate_series(?, ?) AS s(g)", "repeat(md5(g::text), ?)"
+	numbers, random := "SELECT g FROM generate_series(?::bigint, ?::bigint) AS s(g)", "repeat(md5(g::text), ?)"
 	id := "to_char(g, 'FM0000000000')"
 	if tx.Dialect() == database.SQLite {
 		numbers = "WITH RECURSIVE s(g) AS (SELECT ? UNION ALL SELECT g + 1 FROM s WHERE g < ?) SELECT g FROM s"
@@ -139,8 +140,10 @@ func fill(ctx context.Context, tx *database.Tx, l Load, from, n int) error {
 		repeats = l.Bytes / 2
 	}
 	const day = int64(24 * time.Hour / time.Microsecond)
-	// Of every Rows, Eligible are old: a row is old when its share of the sum has grown past the next whole.
-	old := fmt.Sprintf("((g + 1) * %d / %d > g * %d / %d)", l.Eligible, max(l.Rows, 1), l.Eligible, max(l.Rows, 1))
+	old := fmt.Sprintf("(g < %d)", l.Eligible)
+	if l.Spread { // a row is old when the share of old ones among those so far has grown past the next whole
+		old = fmt.Sprintf("((g + 1) * %d / %d > g * %d / %d)", l.Eligible, max(l.Rows, 1), l.Eligible, max(l.Rows, 1))
+	}
 	when := fmt.Sprintf("CASE WHEN %s THEN %d + g * %d / %d ELSE %d + g * 10 END", old, now-38*day, 30*day, max(l.Rows, 1), now-day)
 	_, err := tx.ExecContext(ctx, "INSERT INTO works (id, kind, state, owner, spec, created_at, finalized_at) SELECT '01J0000000000000' || "+id+
 		", 'preheat.files', 'succeeded', 'owner-' || (g % 10), "+random+", "+when+", "+when+" FROM ("+numbers+") AS n", repeats, from, from+n-1)
