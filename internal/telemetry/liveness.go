@@ -25,7 +25,6 @@ type Liveness struct {
 	items                            *prometheus.CounterVec // of inventories
 	leases                           prometheus.Gauge
 	compared                         prometheus.Counter
-	tick                             time.Duration
 
 	mu struct {
 		sync.Mutex

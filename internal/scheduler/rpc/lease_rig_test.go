@@ -96,7 +96,6 @@ type plain struct {
 	schedulerv2.UnimplementedSchedulerServer
 	mu        sync.Mutex
 	intervals []time.Duration
-	left      int
 }
 
 func (p *plain) AnnounceHost(_ context.Context, m *schedulerv2.AnnounceHostRequest) (*emptypb.Empty, error) {
