@@ -29,6 +29,13 @@ func scenarios() []scenario {
 		{"B11", "small files through the CLI, against curl and nginx", false, runSmall},
 		{"B14", "CPU per GiB of one hop, against nginx sendfile and curl to file", false, runHop},
 		{"B1", "flash crowd of 16 hosts on shaped links, against the bound", true, runFlash},
+		{"L1", "parents killed under traffic, until they are offered no more", false, runCrash},
+		{"L2", "hosts that die in silence, in virtual time", false, runSilence},
+		{"L3", "a million host-hours with 1 % loss, in virtual time", false, runFalseOffline},
+		{"L4", "100,000 hosts with ten peers each die at once", false, runMassDeath},
+		{"L5", "10,000 of 100,000 hosts leave, a million peers", false, runLeaves},
+		{"L6", "1,000,000 hosts renew their leases", false, runSteady},
+		{"L7", "memory of idle locations", false, runLocations},
 		{"B7", "16 simultaneous cold askers, origin bytes / file", true, runOnce},
 	}
 }
@@ -96,7 +103,7 @@ func choose(only string) ([]scenario, error) {
 	for _, id := range strings.Split(only, ",") {
 		i := slices.IndexFunc(all, func(s scenario) bool { return strings.EqualFold(s.id, strings.TrimSpace(id)) })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no scenario %q; there are B1, B7, B11, B14, B16", id)
+			return nil, fmt.Errorf("there is no scenario %q; there are B1, B7, B11, B14, B16, L1 to L7", id)
 		}
 		chosen = append(chosen, all[i])
 	}

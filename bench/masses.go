@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/liveness"
+	"github.com/darter-p2p/darter/internal/liveness/livenesstest"
+	"github.com/darter-p2p/darter/internal/scheduler/swarm"
+	"github.com/darter-p2p/darter/internal/scheduler/swarm/swarmtest"
+)
+
+// turn is the time between two turns of the roster's clock.
+const turn = 250 * time.Millisecond
+
+// runMassDeath is L4: a hundred thousand hosts with ten peers each die at once.
+func runMassDeath(ctx context.Context, s *suite) error {
+	hosts := 100_000
+	if s.quick {
+		hosts = 10_000
+	}
+	r := s.before(ctx, "L4", "swarm", 1, 0)
+	c, err := swarmtest.Build(swarmtest.Load{Hosts: hosts + hosts/10, PeersEach: 10, Tasks: hosts / 2, Running: 5, Zones: 8}, swarm.DefaultConfig())
+	if err != nil {
+		return err
+	}
+	runtime.GC()
+	hidden := c.Judge(hosts, darter.Offline)
+	gone := c.Judge(hosts, darter.Forgotten)
+	r.Values["hidden s"], r.Values["hidden and passed on s"] = hidden.First.Seconds(), hidden.Total.Seconds()
+	r.Values["freed s"], r.Values["bad offers"] = gone.Total.Seconds(), float64(hidden.Bad+gone.Bad)
+	r.Values["pause ms"] = 1e3 * max(hidden.Longest, gone.Longest).Seconds()
+	if err := s.book.add(r); err != nil {
+		return err
+	}
+	if err := s.deaths(ctx, "roster, most of all", hosts+hosts/10, hosts); err != nil {
+		return err
+	}
+	return s.deaths(ctx, "roster, a tenth of all", 10*hosts, hosts)
+}
+
+// deaths has many hosts fall silent, a zone of a thousand after the other. The more there are in all, the longer are their
+// leases, and the longer it takes until silence tells.
+func (s *suite) deaths(ctx context.Context, variant string, all, dead int) error {
+	r := s.before(ctx, "L4", variant, 1, 0)
+	c, err := livenesstest.NewCrowd(all, turn)
+	if err != nil {
+		return err
+	}
+	fullHouse(c)
+	c.Kill(0, dead)
+	died := c.Now
+	var offline, forgotten int
+	var doubted, guard, confirmed, gone time.Time
+	each := func(e liveness.Effect) {
+		switch e := e.(type) {
+		case liveness.GuardChanged:
+			if guard.IsZero() {
+				guard = c.Now
+			}
+		case liveness.Verdict:
+			switch e.To {
+			case darter.Suspect:
+				if doubted.IsZero() {
+					doubted = c.Now
+				}
+			case darter.Offline:
+				offline++
+			case darter.Forgotten:
+				forgotten++
+				gone = c.Now
+			}
+		}
+	}
+	var slowest time.Duration
+	slow := 0
+	for range 4 * 3600 {
+		c.Renewals()
+		at := time.Now()
+		c.Tick(each, func(int) {
+			took := time.Since(at)
+			if slowest = max(slowest, took); took > 5*time.Millisecond {
+				slow++
+			}
+			at = time.Now()
+		})
+		if offline == dead && confirmed.IsZero() && c.Now.Sub(died) > 10*time.Minute {
+			confirmed = c.Now
+			r.Values["forgotten before it was allowed"] = float64(forgotten)
+			c.R.Step(c.Now, liveness.Confirm{All: true})
+		}
+		if forgotten == dead {
+			break
+		}
+	}
+	r.Values["first suspect s"], r.Values["guard after it s"] = doubted.Sub(died).Seconds(), guard.Sub(doubted).Seconds()
+	r.Values["forgotten s"] = gone.Sub(confirmed).Seconds() // once it was allowed
+	r.Values["pause ms"], r.Values["pauses > 5 ms"], r.Values["left over"] = 1e3*slowest.Seconds(), float64(slow), float64(dead-forgotten)
+	return s.book.add(r)
+}
+
+// fullHouse lets a crowd live until everybody was granted the interval that a full house has.
+func fullHouse(c *livenesstest.Crowd) {
+	for range 4000 {
+		c.Renewals()
+		c.Tick(nil, nil)
+	}
+}
+
+// runLeaves is L5: ten thousand hosts take their leave of a swarm of a million peers.
+func runLeaves(ctx context.Context, s *suite) error {
+	hosts, each, leaving := 100_000, 10, 10_000
+	if s.quick {
+		hosts, leaving = 10_000, 1000
+	}
+	r := s.before(ctx, "L5", "leaves", 1, 0)
+	c, err := swarmtest.Build(swarmtest.Load{Hosts: hosts, PeersEach: each, Tasks: hosts / 2, Running: 1, Zones: 8}, swarm.DefaultConfig())
+	if err != nil {
+		return err
+	}
+	crowd, err := livenesstest.NewCrowd(hosts, turn)
+	if err != nil {
+		return err
+	}
+	runtime.GC()
+	f := c.Judge(leaving, darter.Left)
+	at := time.Now()
+	for _, id := range crowd.IDs[:leaving] {
+		crowd.R.Step(crowd.Now, liveness.Leave{Host: id, Epoch: 1})
+	}
+	r.Values["cpu s"], r.Values["pause ms"] = (f.Total + time.Since(at)).Seconds(), 1e3*f.Longest.Seconds()
+	return s.book.add(r)
+}
+
+// runSteady is L6: a million hosts renew their leases. The share is that of one core.
+func runSteady(ctx context.Context, s *suite) error {
+	hosts, turns := 1_000_000, 2000
+	if s.quick {
+		hosts = 100_000
+	}
+	r := s.before(ctx, "L6", "renewals", 1, 0)
+	var c *livenesstest.Crowd
+	size, err := heapOf(func() (err error) { c, err = livenesstest.NewCrowd(hosts, turn); return err })
+	if err != nil {
+		return err
+	}
+	r.Values["B/host"] = size / float64(hosts)
+	fullHouse(c)
+	var ticks, pauses []float64
+	renewals, began := 0, time.Now()
+	for range turns {
+		renewals += c.Renewals()
+		at := time.Now()
+		last := at
+		c.Tick(nil, func(int) { pauses = append(pauses, 1e3*time.Since(last).Seconds()); last = time.Now() })
+		ticks = append(ticks, 1e3*time.Since(at).Seconds())
+	}
+	virtual := float64(turns) * turn.Seconds()
+	r.Values["core share"] = time.Since(began).Seconds() / virtual
+	r.Values["tick p99 ms"], r.Values["tick max ms"] = quantile(ticks, 0.99), quantile(ticks, 1)
+	r.Values["pause p99 ms"], r.Values["turns/tick"] = quantile(pauses, 0.99), float64(len(pauses))/float64(turns)
+	r.Values["renewals/s"] = float64(renewals) / virtual
+	return s.book.add(r)
+}
+
+// runLocations is L7: what a location costs of which nothing else is known.
+func runLocations(ctx context.Context, s *suite) error {
+	r := s.before(ctx, "L7", "idle location", 1, 0)
+	c, err := swarmtest.Build(swarmtest.Load{Hosts: 1000, Tasks: 1}, swarm.DefaultConfig())
+	if err != nil {
+		return err
+	}
+	size, err := heapOf(func() error { c.Fill(1000, 1000, 1000); return nil })
+	if err != nil {
+		return err
+	}
+	n := c.Swarm.Locations()
+	if n == 0 {
+		return fmt.Errorf("no location was taken")
+	}
+	r.Values["B/location"], r.Values["locations"] = size/float64(n), float64(n)
+	return s.book.add(r)
+}
+
+// heapOf returns by how many bytes the heap grew.
+func heapOf(build func() error) (float64, error) {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	err := build()
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	return float64(after.HeapAlloc) - float64(before.HeapAlloc), err
+}
