@@ -59,8 +59,10 @@ type Outcome struct {
 	FromSource bool  // the last pieces came from the source
 }
 
-// Holding says that a parent has a piece, and where to ask for it.
+// Holding says that a parent has a piece, or will, and where to ask for it.
 type Holding struct {
-	Number uint32
-	From   netip.AddrPort // vortex TCP endpoint
+	Number   uint32
+	From     netip.AddrPort // vortex TCP endpoint
+	Arriving bool           // the parent is still receiving it, and passes on what it has
+	Relays   bool           // the parent can send a piece from an offset on
 }

@@ -155,8 +155,9 @@ func execute(ctx context.Context, dir, name string, args ...string) (finished, e
 }
 
 // get downloads through a node.
-func (s *suite) get(ctx context.Context, n *node, url, out string) (finished, got, error) {
-	f, err := execute(ctx, n.dir, s.bin, "get", url, "-o", out, "--json", "--socket", n.socket, "--require-daemon")
+func (s *suite) get(ctx context.Context, n *node, url, out string, flags ...string) (finished, got, error) {
+	args := append([]string{"get", url, "-o", out, "--json", "--socket", n.socket, "--require-daemon"}, flags...)
+	f, err := execute(ctx, n.dir, s.bin, args...)
 	if err != nil {
 		return f, got{}, err
 	}

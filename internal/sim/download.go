@@ -44,7 +44,9 @@ type parentLink struct {
 type asking struct {
 	pick.Ask
 	d         *download
-	server    *host // nil for the source
+	server    *host   // nil for the source
+	upstream  *asking // the server's own ask, of a piece that it is receiving itself; nil when it holds the piece
+	skip      float64 // bytes of the first piece that were here before
 	ticket    *ticket
 	f         *flow
 	committed uint32 // pieces of a source run that left the origin
@@ -337,11 +339,16 @@ func (d *download) arrive(k *asking) {
 	case k.over:
 	case !k.server.alive:
 		d.w.clock.after(d.w.refusal(), func() { d.ended(k, broken) })
-	case !k.server.held.Has(k.Piece):
-		d.w.clock.after(d.w.delay(), func() { d.ended(k, absent) })
+	case !k.server.held.Has(k.Piece) && (!k.Relay || k.server.receiving(k.Piece) == nil):
+		d.refused(k)
 	default:
 		k.ticket = k.server.upload.request(k)
 	}
+}
+
+// refused ends an ask that its server cannot serve after all.
+func (d *download) refused(k *asking) {
+	d.w.clock.after(d.w.delay(), func() { d.ended(k, absent) })
 }
 
 // arrived is the last byte of a body, or the first that is wrong.
@@ -364,20 +371,52 @@ func (d *download) fromSource(k *asking) {
 		return
 	}
 	size := func() float64 { return float64(d.w.cfg.Layout.Span(k.Piece + k.committed).Length) }
-	k.f = &flow{up: &d.w.origin, down: d.h.down, weight: d.w.weight(), mark: size()}
+	k.skip = d.h.resume(k.Piece)
+	for i := uint32(1); i < k.Run; i++ { // a part that is here must be the beginning of a request
+		if d.h.left[k.Piece+i] > 0 {
+			k.Run = i
+		}
+	}
+	k.f = &flow{up: &d.w.origin, down: d.h.down, weight: d.w.weight(), done: k.skip, mark: size()}
 	k.f.reached = func() {
 		n := k.Piece + k.committed
 		k.committed++
 		d.w.bytes += d.w.cfg.Layout.Span(n).Length
+		if n == k.Piece {
+			d.w.bytes -= int64(k.skip)
+		}
 		last := k.committed == k.Run
 		if last {
 			d.w.net.remove(k.f)
 		} else {
 			k.f.mark += size()
+			d.w.clock.after(d.w.delay(), func() { d.begins(k, n+1) })
 		}
 		d.w.inOrder(&k.arrival, func() { d.sourced(k, n, last) })
 	}
 	d.w.net.add(k.f)
+	d.w.clock.after(d.w.delay(), func() { d.begins(k, k.Piece) })
+}
+
+// begins tells who watches that bytes of a piece are here.
+func (d *download) begins(k *asking, n uint32) {
+	if d.over || k.over || d.h.held.Has(n) {
+		return
+	}
+	for _, wt := range d.h.watchers {
+		d.h.announces(wt, n)
+	}
+	d.poke()
+}
+
+// receives is the word of a parent that a piece is on its way to it.
+func (d *download) receives(k *parentLink, n uint32) {
+	if d.over {
+		return
+	}
+	d.picker.Receives(k.peer, n)
+	d.lively = d.w.clock.now
+	d.poke()
 }
 
 // sourced is the last byte of a piece from the source.
@@ -431,6 +470,9 @@ func (d *download) release(k *asking, wanted bool) {
 		for n := k.Piece; n < k.Piece+k.committed; n++ {
 			whole += d.w.cfg.Layout.Span(n).Length
 		}
+		if k.committed == 0 {
+			whole = int64(k.skip)
+		}
 		part := int64(math.Round(k.f.done)) - whole
 		d.w.bytes += part
 		d.w.check.cut(part, wanted)
@@ -444,9 +486,13 @@ func (d *download) ended(k *asking, how outcome) {
 	}
 	k.over = true
 	d.asks = slices.DeleteFunc(d.asks, func(o *asking) bool { return o == k })
+	d.leave(k, how)
 	d.release(k, false)
+	d.w.forsaken(k)
 	now := d.w.time()
 	switch {
+	case k.Relay && how == absent && !k.dropped:
+		d.picker.Ended(k.ID, false, true, now)
 	case how == taken || how == local || k.dropped || k.Source():
 		d.picker.Ended(k.ID, false, false, now)
 	default:

@@ -23,7 +23,8 @@ type host struct {
 	held     darter.PieceSet
 	watchers []*watcher
 	d        *download
-	seedFor  int // the run of the scheduler that triggered the download
+	left     []float64 // per piece, bytes that an ask left when it ended; kept in memory only
+	seedFor  int       // the run of the scheduler that triggered the download
 	finished time.Duration
 }
 
@@ -43,6 +44,7 @@ func newHost(w *World, i int, spec Host) *host {
 		facts: darter.Host{ID: darter.HostID(fmt.Sprintf("h%d", i)), Kind: kind, IP: address(i), Port: 4000, IDC: spec.Zone,
 			Network: darter.Network{MaxTx: uint64(8 * spec.Up)}, Native: true, Epoch: 1, Interval: announceEvery}}
 	h.upload = newUpload(h)
+	h.left = make([]float64, w.cfg.Layout.Count())
 	return h
 }
 
@@ -146,12 +148,18 @@ func (h *host) watch(d *download, k *parentLink) {
 		return
 	}
 	h.watchers = append(h.watchers, wt)
+	for n := range h.w.cfg.Layout.Count() {
+		if h.receiving(n) != nil {
+			h.announces(wt, n)
+		}
+	}
 }
 
 // crash stops everything at once. What is stored stays.
 func (h *host) crash() {
 	w := h.w
 	h.alive = false
+	clear(h.left)
 	h.upload.crash(w.notice())
 	for _, wt := range h.watchers {
 		w.clock.after(w.notice(), func() { wt.d.unlinked(wt.k, true) })

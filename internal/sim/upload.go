@@ -22,10 +22,11 @@ type upload struct {
 
 // ticket is one request at a server.
 type ticket struct {
-	u    *upload
-	k    *asking
-	f    *flow // while the body is sent
-	over bool
+	u       *upload
+	k       *asking
+	f       *flow // while the body is sent
+	yielded bool  // goes on without its slot
+	over    bool
 }
 
 // request takes a request that arrived.
@@ -47,6 +48,9 @@ func (u *upload) grant(t *ticket) {
 	u.served[k.d.h.facts.ID] = u.clock
 	size := w.cfg.Layout.Span(k.Piece).Length
 	t.f = &flow{up: u.h.up, down: k.d.h.down, weight: w.weight(), mark: float64(size)}
+	if k.Relay {
+		t.relay()
+	}
 	t.f.reached = func() {
 		u.end(t, true)
 		w.sent += size
@@ -55,7 +59,7 @@ func (u *upload) grant(t *ticket) {
 	}
 	k.f = t.f
 	w.net.add(t.f)
-	w.clock.after(w.delay(), k.d.poke) // the first byte
+	w.clock.after(w.delay(), func() { k.d.begins(k, k.Piece) }) // the first byte
 }
 
 // end gives a slot back, or leaves the queue.
@@ -75,6 +79,13 @@ func (u *upload) end(t *ticket, whole bool) {
 		u.h.w.wasted += int64(t.f.done)
 		u.sent[t.k.Piece]--
 	}
+	if !t.yielded {
+		u.release()
+	}
+}
+
+// release hands a slot on.
+func (u *upload) release() {
 	u.busy--
 	if best := u.best(); best != nil {
 		u.waiting = slices.Delete(u.waiting, slices.Index(u.waiting, best), slices.Index(u.waiting, best)+1)

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"io"
 	"time"
 
@@ -80,6 +81,10 @@ type Task interface {
 	State() State
 	Has(n uint32) bool
 	Pieces() darter.PieceSet // an independent copy
+	// Arriving returns the pieces that are being written and have bytes that can be followed.
+	Arriving() darter.PieceSet
+	// Left returns how many bytes of a piece a writer left, and nobody took over yet.
+	Left(n uint32) int64
 	// Piece returns the record of a held piece.
 	Piece(n uint32) (darter.Piece, bool)
 
@@ -91,12 +96,15 @@ type Task interface {
 	// OpenPiece opens a held piece for sending; darter.NotFound when it is not held. The bytes stay readable until Close,
 	// also when the task is removed meanwhile.
 	OpenPiece(n uint32) (PieceReader, error)
+	// Follow opens a piece that is held or being written for reading as it comes, or what a writer left of it;
+	// darter.NotFound when there is nothing.
+	Follow(n uint32) (Follower, error)
 	// ReadAt reads bytes of held pieces; a read that touches a missing piece returns the bytes before it
 	// and darter.NotFound, one past the end io.EOF.
 	io.ReaderAt
 
-	// Changed returns a channel that is closed at the next change: a piece committed, the task
-	// completed or removed. Ask again after each wake-up; take the channel before looking at the state.
+	// Changed returns a channel that is closed at the next change: a piece began to arrive, ceased to, or was
+	// committed, the task completed or removed. Ask again after each wake-up; take the channel before looking at the state.
 	Changed() <-chan struct{}
 	// Removed reports whether the task was removed from the store.
 	Removed() bool
@@ -121,8 +129,26 @@ type PieceWriter interface {
 	// (IEEE) matches; otherwise darter.Corrupt. Of p only Parent, Traffic, Cost and Created are used. When
 	// another writer committed first, it returns that one's record and darter.Conflict.
 	Commit(expected *uint32, p darter.Piece) (darter.Piece, error)
-	// Abort gives up. It is safe to call after Commit, where it does nothing.
+	// Resume takes over what an earlier writer of the piece left, and returns how many bytes that is: the next
+	// Write goes on after them. It is called before the first Write, or not at all.
+	Resume() int64
+	// Leave gives up, but keeps the bytes for a writer that resumes. Only what whoever sent them vouched for
+	// should be left. They do not outlive the process.
+	Leave()
+	// Abort gives up. It is safe to call after Commit or Leave, where it does nothing.
 	Abort()
+}
+
+// Follower reads a piece while it is being written. It is used by one goroutine.
+type Follower interface {
+	// Next fills b with the bytes of the piece from off on, and waits for them if need be; near the end of the
+	// piece, with as many as there are. At the end it waits until the piece is held, and is io.EOF then. It is
+	// darter.Unavailable when the writer left, darter.Corrupt when it aborted, so that what came before may be
+	// worthless, darter.NotFound when the task was removed, and the context's cause when ctx ends.
+	Next(ctx context.Context, b []byte, off int64) (int, error)
+	// Piece returns the record of the piece once it is held.
+	Piece() (darter.Piece, bool)
+	io.Closer
 }
 
 // PieceReader is an open piece. Body yields exactly Piece.Length bytes. For a store on disk, Body is an

@@ -60,11 +60,16 @@ func (c *Client) Close() error {
 func (c *Client) Fetch(ctx context.Context, addr netip.AddrPort, task darter.TaskID, n uint32, span darter.Span,
 	w io.Writer, progress func(int64),
 ) (darter.Piece, error) {
-	op := fmt.Sprintf("fetch piece %d of %s from %s", n, task.Short(), addr)
+	return c.fetch(ctx, addr, request{task: task, number: n}, span, w, progress)
+}
+
+func (c *Client) fetch(ctx context.Context, addr netip.AddrPort, ask request, span darter.Span, w io.Writer, progress func(int64)) (darter.Piece, error) {
+	task := ask.task
+	op := fmt.Sprintf("fetch piece %d of %s from %s", ask.number, task.Short(), addr)
 	if !task.Valid() || span.Length < 0 || span.Offset < 0 {
 		return darter.Piece{}, &darter.Error{Kind: darter.Invalid, Op: op, Err: errors.New("no such piece can exist")}
 	}
-	x := &exchange{client: c, ask: request{task: task, number: n}, span: span, to: w, progress: progress}
+	x := &exchange{client: c, ask: ask, span: span, to: w, progress: progress}
 	if conn := c.pool.take(addr); conn != nil {
 		p, err := x.run(ctx, conn, addr)
 		if err == nil || x.heard || ctx.Err() != nil {
@@ -119,7 +124,7 @@ func (x *exchange) run(ctx context.Context, conn net.Conn, addr netip.AddrPort) 
 
 // talk sends the request and reads the reply. clean reports that the connection is good for another.
 func (x *exchange) talk(ctx context.Context, conn net.Conn) (p darter.Piece, clean bool, err error) {
-	var frame [headerSize + requestSize]byte
+	var frame [headerSize + relaySize]byte
 	if err := x.allow(ctx, conn); err != nil {
 		return p, false, err
 	}
@@ -137,17 +142,31 @@ func (x *exchange) talk(ctx context.Context, conn net.Conn) (p darter.Piece, cle
 	switch {
 	case tag == TagError && length <= maxFailure:
 		return x.failed(ctx, in, int(length))
-	case tag != TagContent || length < 4+metaFixed || length > 4+maxMeta:
+	case tag != x.answer() || length < 4+metaFixed || length > 4+maxMeta:
 		return p, false, corrupt("a frame with tag %d and %d bytes is no reply", tag, length)
 	}
 	p, err = x.metadata(ctx, in, int(length))
 	if err != nil {
 		return p, false, err
 	}
-	if err := x.body(ctx, in); err != nil {
+	if x.ask.relay {
+		if p.CRC, err = x.chunks(ctx, in); err != nil {
+			kind := darter.KindOf(err)
+			return p, len(in.rest()) == 0 && (kind == darter.NotFound || kind == darter.Conflict || kind == darter.Denied), err
+		}
+		p.HasCRC = true
+	} else if err := x.body(ctx, in); err != nil {
 		return p, false, err
 	}
 	return p, len(in.rest()) == 0, nil // surplus is ignored, as Dragonfly does, but not read on
+}
+
+// answer is the tag of the reply that was asked for.
+func (x *exchange) answer() Tag {
+	if x.ask.relay {
+		return TagRelayed
+	}
+	return TagContent
 }
 
 // metadata reads what describes the piece and compares it with the request.
@@ -177,11 +196,8 @@ func (x *exchange) body(ctx context.Context, in *incoming) error {
 		}
 		chunk := in.rest()
 		chunk = chunk[:min(int64(len(chunk)), left)]
-		if err := x.client.cfg.Rate.WaitN(ctx, len(chunk)); err != nil {
+		if err := x.pass(ctx, chunk); err != nil {
 			return err
-		}
-		if _, err := x.to.Write(chunk); err != nil {
-			return ownError{err}
 		}
 		in.at += len(chunk)
 		done += int64(len(chunk))

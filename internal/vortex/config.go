@@ -25,6 +25,25 @@ type Pieces interface {
 	// Open opens piece n of a task. Errors are a darter.Error: NotFound when it is not here, Unavailable
 	// when it is not served now.
 	Open(task darter.TaskID, n uint32) (Content, error)
+	// Follow opens piece n of a task that is here or arriving. Errors are those of Open.
+	Follow(task darter.TaskID, n uint32) (Arrival, error)
+}
+
+// Arrival is a piece to be sent as it comes.
+type Arrival struct {
+	Span darter.Span
+	Following
+}
+
+// Following reads a piece as it comes.
+type Following interface {
+	// Next fills b from offset off of the piece, or what is left of it, and waits for the bytes if need be. At
+	// the end it waits until the piece is whole and checked, and is io.EOF then; darter.Corrupt says that the bytes before may be
+	// wrong, any other error that the rest does not come.
+	Next(ctx context.Context, b []byte, off int64) (int, error)
+	// Piece returns the record of the piece once it is whole.
+	Piece() (darter.Piece, bool)
+	io.Closer
 }
 
 // ServerConfig is what a Server is made of.
@@ -78,7 +97,7 @@ const (
 	Missing     Reason = "missing"     // no such piece
 	Malformed   Reason = "malformed"   // not a request
 	Crowded     Reason = "crowded"     // too many connections
-	Broken      Reason = "broken"      // the piece could not be read
+	Broken      Reason = "broken"      // the piece could not be read, or ceased to arrive
 	Interrupted Reason = "interrupted" // the receiver stalled or went away
 )
 

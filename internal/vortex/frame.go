@@ -23,12 +23,16 @@ const (
 	headerSize  = 6
 	taskIDSize  = 64
 	requestSize = taskIDSize + 4
+	relaySize   = requestSize + 8 + 1
 	// metaFixed is the metadata of a piece with an empty digest and an empty parent id.
 	metaFixed = 4 + 8 + 8 + 4 + 4 + 1 + 8 + 8
 	// maxMeta bounds the metadata of a piece, maxFailure the value of an Error frame.
 	maxMeta    = 4 << 10
 	maxFailure = 4 << 10
 )
+
+// flagSole is the flag of a relay request that says that the child knows nobody else to ask. Others are ignored.
+const flagSole = 1
 
 // Tag says what a frame is.
 type Tag uint8
@@ -38,6 +42,8 @@ type Tag uint8
 const (
 	TagDownload Tag = 0
 	TagContent  Tag = 1
+	TagRelay    Tag = 64 // ours: a piece that may still be arriving, from an offset on
+	TagRelayed  Tag = 65
 	TagClose    Tag = 254
 	TagError    Tag = 255
 )
@@ -46,6 +52,9 @@ const (
 type request struct {
 	task   darter.TaskID
 	number uint32
+	relay  bool  // as it comes, in chunks
+	offset int64 // of a relay: how much of the piece is there already
+	sole   bool  // of a relay: the child knows nobody else to ask
 }
 
 // appendHeader writes the six bytes that open a frame.
@@ -58,17 +67,36 @@ func parseHeader(b []byte) (Tag, uint32) { return Tag(b[1]), binary.BigEndian.Ui
 
 // appendRequest writes a whole request frame. The task id must be valid: 64 characters are not padded.
 func appendRequest(b []byte, id uint8, r request) []byte {
-	b = appendHeader(b, id, TagDownload, requestSize)
+	tag, size := TagDownload, requestSize
+	if r.relay {
+		tag, size = TagRelay, relaySize
+	}
+	b = appendHeader(b, id, tag, size)
 	b = append(b, r.task...)
-	return binary.BigEndian.AppendUint32(b, r.number)
+	b = binary.BigEndian.AppendUint32(b, r.number)
+	if !r.relay {
+		return b
+	}
+	var flags byte
+	if r.sole {
+		flags = flagSole
+	}
+	return append(binary.BigEndian.AppendUint64(b, uint64(r.offset)), flags)
 }
 
 // parseRequest reads the value of a request.
 func parseRequest(value []byte) (request, error) {
-	if len(value) != requestSize {
-		return request{}, fmt.Errorf("the request has %d bytes, not %d", len(value), requestSize)
+	if len(value) != requestSize && len(value) != relaySize {
+		return request{}, fmt.Errorf("the request has %d bytes, not %d or %d", len(value), requestSize, relaySize)
 	}
 	r := request{task: darter.TaskID(value[:taskIDSize]), number: binary.BigEndian.Uint32(value[taskIDSize:])}
+	if len(value) == relaySize {
+		offset := binary.BigEndian.Uint64(value[requestSize:])
+		if offset > math.MaxInt64 {
+			return request{}, fmt.Errorf("the offset %d is out of range", offset)
+		}
+		r.relay, r.offset, r.sole = true, int64(offset), value[relaySize-1]&flagSole != 0
+	}
 	if !r.task.Valid() {
 		return request{}, fmt.Errorf("the task id is not %d lower-case hexadecimal digits", taskIDSize)
 	}
@@ -77,7 +105,7 @@ func parseRequest(value []byte) (request, error) {
 
 // appendContent writes the header and metadata that precede the bytes of a piece. A parent id too long for
 // the limit is left out, since it only informs.
-func appendContent(b []byte, id uint8, p darter.Piece) []byte {
+func appendContent(b []byte, id uint8, tag Tag, p darter.Piece) []byte {
 	digest, parent := "", string(p.Parent)
 	if p.HasCRC {
 		digest = darter.CRCText(p.CRC)
@@ -86,7 +114,7 @@ func appendContent(b []byte, id uint8, p darter.Piece) []byte {
 		parent = ""
 	}
 	size := metaFixed + len(digest) + len(parent)
-	b = appendHeader(b, id, TagContent, 4+size)
+	b = appendHeader(b, id, tag, 4+size)
 	b = binary.BigEndian.AppendUint32(b, uint32(size))
 	b = binary.BigEndian.AppendUint32(b, p.Number)
 	b = binary.BigEndian.AppendUint64(b, uint64(p.Offset))

@@ -23,7 +23,7 @@ func TestWorkedExamples(t *testing.T) {
 	require.Equal(t, string(taskA), string(ask[6:70]))
 	require.Equal(t, "00000003", hex.EncodeToString(ask[70:]))
 
-	reply := appendContent(nil, 0x01, darter.Piece{Number: 0, Length: 5, CRC: 907060870, HasCRC: true,
+	reply := appendContent(nil, 0x01, TagContent, darter.Piece{Number: 0, Length: 5, CRC: 907060870, HasCRC: true,
 		Traffic: darter.FromSource, Cost: 2500 * time.Millisecond, Created: time.Unix(1700000000, 5)})
 	require.Equal(t, ""+
 		"01"+"01"+"00000040"+ // id, tag, 4 + 60
@@ -40,20 +40,20 @@ func TestWorkedExamples(t *testing.T) {
 func TestContentRoundTrip(t *testing.T) {
 	want := darter.Piece{Number: 7, Offset: 7 << 22, Length: 1 << 22, CRC: 0, HasCRC: true, Parent: "10.0.0.1-a-b",
 		Traffic: darter.FromPeer, Cost: 3 * time.Second, Created: time.Unix(1700000000, 0)}
-	got, err := parseContent(appendContent(nil, 0, want)[headerSize:])
+	got, err := parseContent(appendContent(nil, 0, TagContent, want)[headerSize:])
 	require.NoError(t, err)
 	require.Equal(t, want, got)
 }
 
 func TestParentTooLongIsLeftOut(t *testing.T) {
-	frame := appendContent(nil, 0, darter.Piece{Length: 5, HasCRC: true, Parent: darter.PeerID(strings.Repeat("p", maxMeta))})
+	frame := appendContent(nil, 0, TagContent, darter.Piece{Length: 5, HasCRC: true, Parent: darter.PeerID(strings.Repeat("p", maxMeta))})
 	got, err := parseContent(frame[headerSize:])
 	require.NoError(t, err)
 	require.Empty(t, got.Parent)
 }
 
 func TestHostileContent(t *testing.T) {
-	good := appendContent(nil, 0, darter.Piece{Number: 1, Offset: 4, Length: 5, HasCRC: true, CRC: 9, Parent: "p"})[headerSize:]
+	good := appendContent(nil, 0, TagContent, darter.Piece{Number: 1, Offset: 4, Length: 5, HasCRC: true, CRC: 9, Parent: "p"})[headerSize:]
 	change := func(at int, b ...byte) []byte {
 		out := bytes.Clone(good)
 		copy(out[at:], b)
@@ -79,7 +79,7 @@ func TestHostileContent(t *testing.T) {
 }
 
 func TestCostBeyondDurations(t *testing.T) {
-	value := appendContent(nil, 0, darter.Piece{Length: 5})[headerSize:]
+	value := appendContent(nil, 0, TagContent, darter.Piece{Length: 5})[headerSize:]
 	copy(value[len(value)-16:], bytes.Repeat([]byte{0xff}, 8))
 	p, err := parseContent(value)
 	require.NoError(t, err)
@@ -128,15 +128,15 @@ func TestFailureRoundTrip(t *testing.T) {
 // What parses must print to the same bytes, as far as the format has one way to say a thing; what does
 // not parse must only not panic.
 func FuzzContent(f *testing.F) {
-	f.Add(appendContent(nil, 1, darter.Piece{Length: 5, CRC: 907060870, HasCRC: true})[headerSize:])
-	f.Add(appendContent(nil, 1, darter.Piece{Number: 9, Offset: 1 << 40, Length: 1, Parent: "x", Created: time.Unix(1, 0)})[headerSize:])
+	f.Add(appendContent(nil, 1, TagContent, darter.Piece{Length: 5, CRC: 907060870, HasCRC: true})[headerSize:])
+	f.Add(appendContent(nil, 1, TagContent, darter.Piece{Number: 9, Offset: 1 << 40, Length: 1, Parent: "x", Created: time.Unix(1, 0)})[headerSize:])
 	f.Add([]byte{0, 0, 0, 45})
 	f.Fuzz(func(t *testing.T, value []byte) {
 		p, err := parseContent(value)
 		if err != nil {
 			return
 		}
-		back, err := parseContent(appendContent(nil, 0, p)[headerSize:])
+		back, err := parseContent(appendContent(nil, 0, TagContent, p)[headerSize:])
 		if err != nil {
 			t.Fatalf("%+v printed to what does not parse: %v", p, err)
 		}
@@ -149,9 +149,14 @@ func FuzzContent(f *testing.F) {
 
 func FuzzRequest(f *testing.F) {
 	f.Add(appendRequest(nil, 0, request{task: taskA, number: 3})[headerSize:])
+	f.Add(appendRequest(nil, 0, request{task: taskA, number: 3, relay: true, offset: 1 << 20, sole: true})[headerSize:])
 	f.Add([]byte(strings.Repeat("A", requestSize)))
 	f.Fuzz(func(t *testing.T, value []byte) {
 		r, err := parseRequest(value)
+		if len(value) == relaySize { // flags that nobody knows are not kept
+			value = append([]byte(nil), value...)
+			value[relaySize-1] &= flagSole
+		}
 		if err == nil && !bytes.Equal(appendRequest(nil, 0, r)[headerSize:], value) {
 			t.Fatalf("%+v does not print to what it was read from", r)
 		}

@@ -34,10 +34,21 @@ type ticket struct {
 	host    netip.Addr
 	settled chan struct{} // closed when the slot is the ticket's, or refused is set
 	refused error
+	outbid  chan struct{} // closed when a relay is to end for the sake of a more urgent piece; nil for others
+	repeat  bool          // the piece was being sent, or had been, when the slot was given
+	sole    bool          // nobody else can serve it
 }
 
-// queue hands out the slots. Which waiting request gets a free one: the piece sent fewest times, then the
-// host served least recently, then the one that came first. Slots being sent count as sent, so that
+// ask is what a request wants of the queue.
+type ask struct {
+	key   key
+	host  netip.Addr
+	relay bool // can be broken off without loss
+	sole  bool // nobody else can serve it
+}
+
+// queue hands out the slots. Which waiting request gets a free one: the piece sent fewest times, then who
+// can ask nobody else, then the host served least recently, then the one that came first. Slots being sent count as sent, so that
 // two waiting requests for one piece do not overtake other pieces.
 type queue struct {
 	limit int
@@ -46,6 +57,7 @@ type queue struct {
 		sync.Mutex
 		tuner    tuner
 		busy     int
+		running  []*ticket // relays that hold a slot
 		draining bool
 		waiting  []*ticket             // in order of arrival
 		sent     map[key]uint32        // absent means never
@@ -62,14 +74,18 @@ func newQueue(slots, most, limit int) *queue {
 	return q
 }
 
-// join asks for a slot. The ticket's settled channel is closed at once when one is free.
-func (q *queue) join(k key, host netip.Addr) (*ticket, error) {
+// join asks for a slot. The ticket's settled channel is closed at once when one is free. A piece that only this host
+// can serve and never sent does not wait for further copies of others: one of those is broken off, if it is a relay.
+func (q *queue) join(a ask) (*ticket, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.mu.draining {
 		return nil, errDraining
 	}
-	t := &ticket{key: k, host: host, settled: make(chan struct{})}
+	t := &ticket{key: a.key, host: a.host, sole: a.sole, settled: make(chan struct{})}
+	if a.relay {
+		t.outbid = make(chan struct{})
+	}
 	if q.mu.busy < q.mu.tuner.slots { // then nobody waits, since release hands slots on
 		q.grant(t)
 		return t, nil
@@ -78,7 +94,21 @@ func (q *queue) join(k key, host netip.Addr) (*ticket, error) {
 		return nil, errBusy
 	}
 	q.mu.waiting = append(q.mu.waiting, t)
+	if a.sole && q.mu.sent[a.key] == 0 {
+		q.breakOff()
+	}
 	return t, nil
+}
+
+// breakOff ends the youngest relay that is not the first copy of its piece. The lock is held.
+func (q *queue) breakOff() {
+	for i, t := range slices.Backward(q.mu.running) {
+		if t.repeat {
+			q.mu.running = slices.Delete(q.mu.running, i, i+1)
+			close(t.outbid)
+			return
+		}
+	}
 }
 
 // wait blocks until the ticket has its slot, or is refused, or ctx ends; on an error the ticket has left
@@ -106,6 +136,9 @@ func (q *queue) release(t *ticket, sent bool) {
 		q.uncount(t.key)
 	}
 	q.mu.busy--
+	if i := slices.Index(q.mu.running, t); i >= 0 {
+		q.mu.running = slices.Delete(q.mu.running, i, i+1)
+	}
 	q.handOut()
 }
 
@@ -152,6 +185,9 @@ func (q *queue) grant(t *ticket) {
 	if len(q.mu.served) >= maxHosts {
 		clear(q.mu.served)
 	}
+	if t.repeat = q.mu.sent[t.key] > 0; t.outbid != nil {
+		q.mu.running = append(q.mu.running, t)
+	}
 	q.mu.sent[t.key]++
 	q.mu.served[t.host] = q.mu.clock
 	close(t.settled)
@@ -172,9 +208,14 @@ func (q *queue) best() int {
 	var served uint64
 	for i, t := range q.mu.waiting {
 		s, v := q.mu.sent[t.key], q.mu.served[t.host]
-		if found < 0 || s < sent || (s == sent && v < served) {
-			found, sent, served = i, s, v
+		switch {
+		case found < 0 || s < sent:
+		case s > sent || (q.mu.waiting[found].sole && !t.sole):
+			continue
+		case t.sole == q.mu.waiting[found].sole && v >= served:
+			continue
 		}
+		found, sent, served = i, s, v
 	}
 	return found
 }

@@ -43,7 +43,7 @@ func served(t *testing.T, q *queue, tk *ticket, sent bool, waiting map[string]*t
 func TestQueueServesRarestPieceFirst(t *testing.T) {
 	q := newQueue(1, 1, 8)
 	join := func(n uint32, host netip.Addr) *ticket {
-		tk, err := q.join(piece(n), host)
+		tk, err := q.join(ask{key: piece(n), host: host})
 		require.NoError(t, err)
 		return tk
 	}
@@ -55,7 +55,7 @@ func TestQueueServesRarestPieceFirst(t *testing.T) {
 func TestQueueServesLongestUnservedHostFirst(t *testing.T) {
 	q := newQueue(1, 1, 8)
 	join := func(n uint32, host netip.Addr) *ticket {
-		tk, err := q.join(piece(n), host)
+		tk, err := q.join(ask{key: piece(n), host: host})
 		require.NoError(t, err)
 		return tk
 	}
@@ -69,11 +69,11 @@ func TestQueueServesLongestUnservedHostFirst(t *testing.T) {
 
 func TestQueueDoesNotCountWhatFailed(t *testing.T) {
 	q := newQueue(1, 1, 8)
-	holder, err := q.join(piece(1), hostA)
+	holder, err := q.join(ask{key: piece(1), host: hostA})
 	require.NoError(t, err)
-	older, err := q.join(piece(1), hostB)
+	older, err := q.join(ask{key: piece(1), host: hostB})
 	require.NoError(t, err)
-	newer, err := q.join(piece(2), hostC)
+	newer, err := q.join(ask{key: piece(2), host: hostC})
 	require.NoError(t, err)
 	require.Equal(t, "older", served(t, q, holder, false, map[string]*ticket{"older": older, "newer": newer}),
 		"piece 1 never went out, so both are equal and the first to ask is served")
@@ -82,19 +82,19 @@ func TestQueueDoesNotCountWhatFailed(t *testing.T) {
 
 func TestQueueIsBounded(t *testing.T) {
 	q := newQueue(1, 1, 1)
-	_, err := q.join(piece(1), hostA)
+	_, err := q.join(ask{key: piece(1), host: hostA})
 	require.NoError(t, err)
-	_, err = q.join(piece(2), hostA)
+	_, err = q.join(ask{key: piece(2), host: hostA})
 	require.NoError(t, err)
-	_, err = q.join(piece(3), hostA)
+	_, err = q.join(ask{key: piece(3), host: hostA})
 	require.ErrorIs(t, err, errBusy)
 }
 
 func TestQueueLeavesWhenContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(1, 1, 1)
-		holder, _ := q.join(piece(1), hostA)
-		waiting, _ := q.join(piece(2), hostA)
+		holder, _ := q.join(ask{key: piece(1), host: hostA})
+		waiting, _ := q.join(ask{key: piece(2), host: hostA})
 		ctx, cancel := context.WithCancelCause(t.Context())
 		var err error
 		go func() { err = q.wait(ctx, waiting) }()
@@ -110,11 +110,11 @@ func TestQueueLeavesWhenContextEnds(t *testing.T) {
 
 func TestQueueDrainRefusesWaitingAndNew(t *testing.T) {
 	q := newQueue(1, 1, 4)
-	holder, _ := q.join(piece(1), hostA)
-	waiting, _ := q.join(piece(2), hostA)
+	holder, _ := q.join(ask{key: piece(1), host: hostA})
+	waiting, _ := q.join(ask{key: piece(2), host: hostA})
 	q.drain()
 	require.ErrorIs(t, q.wait(t.Context(), waiting), errDraining)
-	_, err := q.join(piece(3), hostA)
+	_, err := q.join(ask{key: piece(3), host: hostA})
 	require.ErrorIs(t, err, errDraining)
 	q.release(holder, true)
 	require.Zero(t, q.mu.busy)
@@ -123,10 +123,40 @@ func TestQueueDrainRefusesWaitingAndNew(t *testing.T) {
 func TestQueueForgetsInsteadOfGrowing(t *testing.T) {
 	q := newQueue(1, 1, 1)
 	for n := range uint32(maxRemembered + 10) {
-		tk, err := q.join(piece(n), netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}))
+		tk, err := q.join(ask{key: piece(n), host: netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})})
 		require.NoError(t, err)
 		q.release(tk, true)
 	}
 	require.LessOrEqual(t, len(q.mu.sent), maxRemembered)
 	require.LessOrEqual(t, len(q.mu.served), maxHosts)
+}
+
+// What only this host has, and never sent, need not wait for further copies of other pieces.
+func TestQueueBreaksOffFurtherCopies(t *testing.T) {
+	q := newQueue(2, 2, 9)
+	join := func(n uint32, host netip.Addr, sole bool) *ticket {
+		tk, err := q.join(ask{key: piece(n), host: host, relay: true, sole: sole})
+		require.NoError(t, err)
+		return tk
+	}
+	broken := func(tk *ticket) bool {
+		select {
+		case <-tk.outbid:
+			return true
+		default:
+			return false
+		}
+	}
+	first, second := join(1, hostA, true), join(1, hostB, false)
+	join(2, hostC, false)
+	require.False(t, broken(second), "others can serve piece 2")
+	third := join(3, hostC, true)
+	require.True(t, broken(second))
+	require.False(t, broken(first), "the first copy of a piece is never broken off")
+	q.release(second, false)
+	<-third.settled
+	fourth := join(4, hostA, true)
+	require.False(t, broken(first) || broken(third))
+	q.release(first, true)
+	<-fourth.settled
 }

@@ -142,7 +142,7 @@ func (m *malformed) Error() string { return m.why }
 
 // readRequest reads one request frame. What is longer than a request is never read, let alone kept.
 func (c *connection) readRequest() (request, error) {
-	var frame [headerSize + requestSize]byte
+	var frame [headerSize + relaySize]byte
 	if _, err := io.ReadFull(c.in, frame[:headerSize]); err != nil {
 		return request{}, err
 	}
@@ -152,15 +152,16 @@ func (c *connection) readRequest() (request, error) {
 		return request{}, io.EOF
 	case tag == 2 || tag == 4 || tag == 6:
 		return request{}, &malformed{"persistent and cached pieces are not served here"}
-	case tag != TagDownload:
+	case tag != TagDownload && tag != TagRelay:
 		return request{}, &malformed{fmt.Sprintf("tag %d is not a request", tag)}
-	case length != requestSize:
-		return request{}, &malformed{fmt.Sprintf("the request has %d bytes, not %d", length, requestSize)}
+	case tag == TagDownload && length != requestSize, tag == TagRelay && length != relaySize:
+		return request{}, &malformed{fmt.Sprintf("the request has %d bytes, not %d or %d", length, requestSize, relaySize)}
 	}
-	if _, err := io.ReadFull(c.in, frame[headerSize:]); err != nil {
+	value := frame[headerSize : headerSize+length]
+	if _, err := io.ReadFull(c.in, value); err != nil {
 		return request{}, err
 	}
-	r, err := parseRequest(frame[headerSize:])
+	r, err := parseRequest(value)
 	if err != nil {
 		return r, &malformed{err.Error()}
 	}
@@ -170,7 +171,7 @@ func (c *connection) readRequest() (request, error) {
 // answer waits for a slot, opens the piece and sends it.
 func (c *connection) answer(ctx context.Context, r request) bool {
 	s, asked := c.server, time.Now()
-	t, err := s.queue.join(key(r), c.host)
+	t, err := s.queue.join(ask{key: key{r.task, r.number}, host: c.host, relay: r.relay, sole: r.sole})
 	if err == nil {
 		err = c.await(ctx, t)
 	}
@@ -181,6 +182,11 @@ func (c *connection) answer(ctx context.Context, r request) bool {
 	sent := false
 	release := sync.OnceFunc(func() { s.queue.release(t, sent) })
 	defer release()
+	if r.relay {
+		whole, good := c.relay(ctx, r, t.outbid, waited, func() { sent = true; release() })
+		sent = sent || whole
+		return good
+	}
 
 	content, err := s.cfg.Pieces.Open(r.task, r.number)
 	if err != nil {
@@ -263,7 +269,7 @@ func (c *connection) send(ctx context.Context, content Content, yield func()) er
 	began := time.Now()
 	buffer := c.server.buffers.Get().(*[]byte)
 	defer c.server.buffers.Put(buffer)
-	head := appendContent((*buffer)[:0], uint8(rand.Uint32()), content.Piece)
+	head := appendContent((*buffer)[:0], uint8(rand.Uint32()), TagContent, content.Piece)
 	left := content.Piece.Length
 	if left <= smallBody {
 		at := len(head)

@@ -36,6 +36,31 @@ type shelf struct {
 	opens []uint32
 }
 
+func (s *shelf) Follow(task darter.TaskID, n uint32) (Arrival, error) {
+	c, err := s.Open(task, n)
+	if err != nil {
+		return Arrival{}, err
+	}
+	defer c.Close()
+	at := c.Piece.Offset
+	return Arrival{Span: darter.Span{Offset: at, Length: c.Piece.Length}, Following: &whole{piece: c.Piece, bytes: s.bytes[at : at+c.Piece.Length]}}, nil
+}
+
+// whole is a piece that is all here.
+type whole struct {
+	piece darter.Piece
+	bytes []byte
+}
+
+func (w *whole) Next(_ context.Context, b []byte, off int64) (int, error) {
+	if off >= int64(len(w.bytes)) {
+		return 0, io.EOF
+	}
+	return copy(b, w.bytes[off:]), nil
+}
+func (w *whole) Piece() (darter.Piece, bool) { return w.piece, true }
+func (w *whole) Close() error                { return nil }
+
 func (s *shelf) Open(task darter.TaskID, n uint32) (Content, error) {
 	s.mu.Lock()
 	s.opens = append(s.opens, n)
@@ -179,7 +204,7 @@ func TestParentThatClosesAfterEachReply(t *testing.T) {
 		r := readAsked(conn)
 		content, err := s.Open(r.task, r.number)
 		if err == nil {
-			_, _ = conn.Write(appendContent(nil, 0, content.Piece))
+			_, _ = conn.Write(appendContent(nil, 0, TagContent, content.Piece))
 			_, _ = io.Copy(conn, content.Body)
 		}
 	})
@@ -247,7 +272,9 @@ func readAsked(conn net.Conn) request {
 func TestHostileParents(t *testing.T) {
 	span := darter.Span{Offset: 1000, Length: 1000}
 	right := darter.Piece{Number: 1, Offset: 1000, Length: 1000}
-	reply := func(p darter.Piece, body int) []byte { return append(appendContent(nil, 0, p), make([]byte, body)...) }
+	reply := func(p darter.Piece, body int) []byte {
+		return append(appendContent(nil, 0, TagContent, p), make([]byte, body)...)
+	}
 	for name, c := range map[string]struct {
 		reply []byte
 		kind  darter.Kind
@@ -286,7 +313,7 @@ func TestHostileParents(t *testing.T) {
 func TestSurplusIsIgnoredAndTheConnectionDropped(t *testing.T) {
 	addr := parent(t, func(conn net.Conn) {
 		readAsked(conn)
-		_, _ = conn.Write(append(appendContent(nil, 0, darter.Piece{Length: 3}), "abcdef"...))
+		_, _ = conn.Write(append(appendContent(nil, 0, TagContent, darter.Piece{Length: 3}), "abcdef"...))
 		_, _ = io.Copy(io.Discard, conn)
 	})
 	c := fetching(t, nil)
@@ -300,7 +327,7 @@ func TestSurplusIsIgnoredAndTheConnectionDropped(t *testing.T) {
 func TestStalledParentEndsWithTheContext(t *testing.T) {
 	addr := parent(t, func(conn net.Conn) {
 		readAsked(conn)
-		_, _ = conn.Write(append(appendContent(nil, 0, darter.Piece{Length: 1000}), make([]byte, 10)...))
+		_, _ = conn.Write(append(appendContent(nil, 0, TagContent, darter.Piece{Length: 1000}), make([]byte, 10)...))
 		_, _ = io.Copy(io.Discard, conn) // until the child goes away
 	})
 	ctx, cancel := context.WithCancelCause(t.Context())

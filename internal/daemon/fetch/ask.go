@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -45,10 +44,10 @@ func (l *loop) start(a pick.Ask) {
 		})
 		return
 	}
-	from := l.links[a.From].from
+	link := *l.links[a.From]
 	d.spawn(func() {
 		defer cancel()
-		p, err := d.fromParent(ctx, k, from)
+		p, err := d.fromParent(ctx, k, link)
 		d.post(func(l *loop) { l.parentEnded(k, p, err) })
 	})
 }
@@ -63,8 +62,8 @@ func (l *loop) cancel(c pick.Cancel) {
 }
 
 // fromParent brings one piece from a neighbour.
-func (d *download) fromParent(ctx context.Context, k *asking, from netip.AddrPort) (darter.Piece, error) {
-	n := k.ask.Piece
+func (d *download) fromParent(ctx context.Context, k *asking, to link) (darter.Piece, error) {
+	n, from := k.ask.Piece, to.from
 	span := d.task.Meta().Layout.Span(n)
 	w, err := d.task.Writer(n)
 	if err != nil {
@@ -73,7 +72,7 @@ func (d *download) fromParent(ctx context.Context, k *asking, from netip.AddrPor
 	defer w.Abort()
 	begun := now()
 	in := &intake{PieceWriter: w, pace: func(n int) error { return d.pace(ctx, n, false) }}
-	p, err := d.e.cfg.Neighbours.Fetch(ctx, d.id, n, from, span, in, k.received.Store)
+	p, err := d.receive(ctx, k, to, span, in)
 	if in.failed != nil {
 		return darter.Piece{}, storeError{in.failed}
 	}
@@ -91,6 +90,23 @@ func (d *download) fromParent(ctx context.Context, k *asking, from netip.AddrPor
 	p, err = w.Commit(expected, darter.Piece{Parent: k.ask.From, Traffic: darter.FromPeer, Cost: now().Sub(begun), Created: begun})
 	if err != nil && darter.KindOf(err) != darter.Corrupt {
 		return p, storeError{err}
+	}
+	return p, err
+}
+
+// receive asks for the piece in the way that fits: as it comes from a parent that is still receiving it, and from
+// where an earlier ask broke off; else whole.
+func (d *download) receive(ctx context.Context, k *asking, to link, span darter.Span, w *intake) (darter.Piece, error) {
+	n, offset := k.ask.Piece, int64(0)
+	if to.relays {
+		offset = w.Resume()
+	}
+	if offset == 0 && !k.ask.Relay && (!k.ask.Sole || !to.relays) {
+		return d.e.cfg.Neighbours.Fetch(ctx, d.id, n, to.from, span, w, k.received.Store)
+	}
+	p, err := d.e.cfg.Neighbours.Relay(ctx, d.id, n, to.from, span, offset, k.ask.Sole, w, k.received.Store)
+	if kind := darter.KindOf(err); err != nil && w.failed == nil && kind != darter.Corrupt && kind != darter.Conflict {
+		w.Leave()
 	}
 	return p, err
 }
@@ -137,6 +153,11 @@ func (l *loop) parentEnded(k *asking, p darter.Piece, err error) {
 		l.picker.Ended(k.ask.ID, false, false, t)
 	case k.dropped:
 		l.picker.Ended(k.ask.ID, false, false, t)
+	case kind == darter.Denied:
+		l.picker.Outbid(k.ask.ID)
+	case k.ask.Relay && (kind == darter.NotFound || kind == darter.Conflict || k.stalled): // no fault of this parent's
+		l.failed(k.ask.From, Ceased)
+		l.picker.Ended(k.ask.ID, false, true, t)
 	case kind == darter.NotFound:
 		l.refusedBy(k, NotThere, err)
 		l.picker.Ended(k.ask.ID, false, true, t)
@@ -195,7 +216,17 @@ func (l *loop) took(k *asking, p darter.Piece, t time.Time) {
 // fromSource brings a run of pieces over one request.
 func (d *download) fromSource(ctx context.Context, k *asking) (err error) {
 	layout := d.task.Meta().Layout
-	first, last := layout.Span(k.ask.Piece), layout.Span(k.ask.Piece+k.ask.Run-1)
+	end := k.ask.Piece + d.unbroken(k.ask)
+	first, last := layout.Span(k.ask.Piece), layout.Span(end-1)
+	w, err := d.task.Writer(k.ask.Piece)
+	if err != nil {
+		return storeError{err}
+	}
+	defer func() { w.Leave() }() // of the piece under way: what came before it broke off is good
+	if d.info.Ranges {
+		kept := w.Resume()
+		first.Offset, first.Length = first.Offset+kept, first.Length-kept
+	}
 	span := &darter.Span{Offset: first.Offset, Length: last.End() - first.Offset}
 	if !d.info.Ranges || span.Length == layout.Length {
 		span = nil
@@ -214,8 +245,16 @@ func (d *download) fromSource(ctx context.Context, k *asking) (err error) {
 			return err
 		}
 	}
-	for n := k.ask.Piece; n < k.ask.Piece+k.ask.Run; n++ {
-		p, err := d.pieceFromSource(ctx, k, n, body)
+	left := first.Length
+	for n := k.ask.Piece; n < end; n++ {
+		if n > k.ask.Piece {
+			next, err := d.task.Writer(n)
+			if err != nil {
+				return storeError{err}
+			}
+			w, left = next, layout.Span(n).Length
+		}
+		p, err := d.pieceFromSource(ctx, k, w, left, body)
 		if err != nil {
 			return err
 		}
@@ -224,16 +263,24 @@ func (d *download) fromSource(ctx context.Context, k *asking) (err error) {
 	return nil
 }
 
-func (d *download) pieceFromSource(ctx context.Context, k *asking, n uint32, body io.Reader) (darter.Piece, error) {
-	w, err := d.task.Writer(n)
-	if err != nil {
-		return darter.Piece{}, storeError{err}
+// unbroken returns how many pieces of a run can be read in one request: up to the next of which there is a part.
+func (d *download) unbroken(a pick.Ask) uint32 {
+	if d.info.Ranges {
+		for i := uint32(1); i < a.Run; i++ {
+			if d.task.Left(a.Piece+i) > 0 {
+				return i
+			}
+		}
 	}
-	defer w.Abort()
+	return a.Run
+}
+
+// pieceFromSource writes the bytes that are left of a piece.
+func (d *download) pieceFromSource(ctx context.Context, k *asking, w store.PieceWriter, left int64, body io.Reader) (darter.Piece, error) {
 	begun := now()
 	buf := getBuffer()
 	defer putBuffer(buf)
-	for left := d.task.Meta().Layout.Span(n).Length; left > 0; {
+	for left > 0 {
 		got, err := body.Read((*buf)[:min(int64(len(*buf)), left)])
 		if got > 0 {
 			if perr := d.pace(ctx, got, true); perr != nil {

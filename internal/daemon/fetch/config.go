@@ -108,6 +108,7 @@ const (
 	Gone       FailReason = "unreachable"
 	NotThere   FailReason = "not_held"
 	OldVersion FailReason = "other_version"
+	Ceased     FailReason = "ceased" // the parent was receiving the piece itself, and did not get it
 )
 
 // FallbackReason says why the source was asked without the scheduler's word, or peers without the source's.

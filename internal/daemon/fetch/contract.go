@@ -44,4 +44,9 @@ type Neighbours interface {
 	// bytes received so far, at least once per 256 KiB. The returned piece carries number,
 	// offset, length and CRC as the parent states them; fetch checks them.
 	Fetch(ctx context.Context, t darter.TaskID, n uint32, from netip.AddrPort, span darter.Span, w store.PieceWriter, progress func(int64)) (darter.Piece, error)
+	// Relay is Fetch for a piece that the parent may still be receiving, from an offset on. sole says that no other parent
+	// is known to have it. What it writes was checked on its way and is good whatever the end, but for darter.Conflict: the
+	// piece turned out wrong at the parent. It is darter.NotFound when the parent ceased to receive it, and darter.Denied when the
+	// parent broke off because of pieces that only it can serve.
+	Relay(ctx context.Context, t darter.TaskID, n uint32, from netip.AddrPort, span darter.Span, offset int64, sole bool, w store.PieceWriter, progress func(int64)) (darter.Piece, error)
 }

@@ -7,6 +7,9 @@
 //	scheduler ◀─ reports ── Conversation ── advice ─────────────────┤
 //	parents   ── holdings ── Neighbours.Watch ──────────────────────┘
 //
+// A piece is passed on while it arrives: the store tells neighbours of its first bytes, and a neighbour that is still
+// receiving counts as a parent. What came before an ask broke off is kept, and the next ask goes on from there.
+//
 // It promises that concurrent askers of a task share one download; that a piece counts only after its length
 // and CRC matched; that a session ends cleanly only after everything it asked for is here and, where a digest is
 // known, the digest matched; that a dead or absent scheduler, parent or seed delays a download but

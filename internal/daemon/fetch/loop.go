@@ -58,6 +58,9 @@ func (l *loop) run() error {
 	defer timer.Stop()
 	for {
 		if err := l.look(); err != nil {
+			if darter.KindOf(err) == darter.NoSpace {
+				l.letGo()
+			}
 			return err
 		}
 		if l.picker.Missing().Empty() { // not the store's word: the events of the last pieces must be heard
@@ -70,6 +73,26 @@ func (l *loop) run() error {
 		timer.Reset(l.step())
 		if err := l.wait(timer.C); err != nil {
 			return err
+		}
+	}
+}
+
+// letGo ends the asks in flight and waits for them, within a limit: the room that they write to is to be free when
+// whoever asked hears that there was none.
+func (l *loop) letGo() {
+	for _, k := range l.asks {
+		k.cancel()
+	}
+	limit := time.NewTimer(l.d.e.cfg.Farewell)
+	defer limit.Stop()
+	for len(l.asks) > 0 {
+		select {
+		case f := <-l.d.events:
+			f(l)
+		case <-limit.C:
+			return
+		case <-l.d.ctx.Done():
+			return
 		}
 	}
 }

@@ -17,6 +17,7 @@ type link struct {
 	parent darter.Parent
 	from   netip.AddrPort // where it serves pieces, as it said last
 	cancel context.CancelFunc
+	relays bool // it can send a piece from an offset on
 	live   bool // the stream of its holdings is open
 	lost   bool // it really failed
 }
@@ -151,8 +152,12 @@ func (l *loop) heard(id darter.PeerID, h darter.Holding) {
 	if k == nil || h.Number >= l.d.task.Meta().Layout.Count() {
 		return
 	}
-	k.from = h.From
-	l.picker.Holds(id, h.Number)
+	k.from, k.relays = h.From, h.Relays
+	if h.Arriving {
+		l.picker.Receives(id, h.Number)
+	} else {
+		l.picker.Holds(id, h.Number)
+	}
 	l.lively = now()
 }
 

@@ -274,7 +274,10 @@ func (x neighbours) Watch(ctx context.Context, id darter.TaskID, version string,
 		changed := t.Changed()
 		for m := range t.Pieces().Intersect(wanted).Minus(told).All() {
 			told.Add(m)
-			heard(darter.Holding{Number: m, From: n.addr})
+			heard(darter.Holding{Number: m, From: n.addr, Relays: true})
+		}
+		for m := range t.Arriving().Intersect(wanted).Minus(told).All() {
+			heard(darter.Holding{Number: m, From: n.addr, Relays: true, Arriving: true})
 		}
 		if told.Contains(wanted) {
 			return nil
@@ -288,28 +291,80 @@ func (x neighbours) Watch(ctx context.Context, id darter.TaskID, version string,
 	}
 }
 
-func (x neighbours) Fetch(ctx context.Context, id darter.TaskID, m uint32, from netip.AddrPort, span darter.Span, w store.PieceWriter, progress func(int64)) (darter.Piece, error) {
-	var n *node
+// Relay follows the other node's writer, a hundred megabytes a second behind it.
+func (x neighbours) Relay(ctx context.Context, id darter.TaskID, m uint32, from netip.AddrPort, span darter.Span, offset int64, _ bool, w store.PieceWriter, progress func(int64)) (darter.Piece, error) {
+	n := x.at(from)
+	if err := n.meet(ctx); err != nil {
+		return darter.Piece{}, err
+	}
+	t, err := n.store.Open(id)
+	if err != nil {
+		return darter.Piece{}, err
+	}
+	f, err := t.Follow(m)
+	if err != nil {
+		return darter.Piece{}, err
+	}
+	defer f.Close()
+	buf := make([]byte, 256<<10)
+	for at := offset; ; {
+		got, err := f.Next(ctx, buf, at)
+		switch kind := darter.KindOf(err); {
+		case n.dead.Load():
+			return darter.Piece{}, errGone
+		case errors.Is(err, io.EOF):
+			p, _ := f.Piece()
+			return p, nil
+		case err != nil && kind == darter.Corrupt:
+			return darter.Piece{}, &darter.Error{Kind: darter.Conflict, Op: "relay", Err: err}
+		case err != nil:
+			return darter.Piece{}, &darter.Error{Kind: darter.NotFound, Op: "relay", Err: err}
+		}
+		time.Sleep(time.Duration(got) * time.Second / 100e6)
+		if n.bad.Load() || n.lie.Load() {
+			buf[0] ^= 0xff
+		}
+		if _, err := w.Write(buf[:got]); err != nil {
+			return darter.Piece{}, err
+		}
+		at += int64(got)
+		progress(at - offset)
+	}
+}
+
+// meet is what a node does with a request before it looks for the piece.
+func (n *node) meet(ctx context.Context) error {
+	time.Sleep(time.Millisecond)
+	switch {
+	case n == nil || n.dead.Load():
+		return errGone
+	case n.shut.Load():
+		return &darter.Error{Kind: darter.Unavailable, Op: "ask parent", Err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}
+	case n.busy.Add(-1) >= 0:
+		return &darter.Error{Kind: darter.Unavailable, Op: "ask parent", Err: errors.New("busy")}
+	case n.mute.Load():
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return nil
+}
+
+// at returns the node that serves pieces at an address.
+func (x neighbours) at(from netip.AddrPort) *node {
 	x.w.mu.Lock()
+	defer x.w.mu.Unlock()
 	for _, c := range x.w.nodes {
 		if c.addr == from {
-			n = c
+			return c
 		}
 	}
-	x.w.mu.Unlock()
-	time.Sleep(time.Millisecond)
-	if n == nil || n.dead.Load() {
-		return darter.Piece{}, errGone
-	}
-	if n.shut.Load() {
-		return darter.Piece{}, &darter.Error{Kind: darter.Unavailable, Op: "ask parent", Err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}
-	}
-	if n.busy.Add(-1) >= 0 {
-		return darter.Piece{}, &darter.Error{Kind: darter.Unavailable, Op: "ask parent", Err: errors.New("busy")}
-	}
-	if n.mute.Load() {
-		<-ctx.Done()
-		return darter.Piece{}, ctx.Err()
+	return nil
+}
+
+func (x neighbours) Fetch(ctx context.Context, id darter.TaskID, m uint32, from netip.AddrPort, span darter.Span, w store.PieceWriter, progress func(int64)) (darter.Piece, error) {
+	n := x.at(from)
+	if err := n.meet(ctx); err != nil {
+		return darter.Piece{}, err
 	}
 	t, err := n.store.Open(id)
 	if err != nil {

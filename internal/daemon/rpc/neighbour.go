@@ -86,6 +86,14 @@ func (n *Neighbours) Fetch(ctx context.Context, t darter.TaskID, number uint32, 
 	return n.cfg.Pieces.Fetch(ctx, from, t, number, span, w, progress)
 }
 
+// Relay asks for a piece that the parent may still be receiving, from an offset on. Errors are those of
+// vortex.Client.Relay.
+func (n *Neighbours) Relay(ctx context.Context, t darter.TaskID, number uint32, from netip.AddrPort, span darter.Span, offset int64, sole bool,
+	w store.PieceWriter, progress func(int64),
+) (darter.Piece, error) {
+	return n.cfg.Pieces.Relay(ctx, from, t, number, span, vortex.Start{Offset: offset, Sole: sole}, w, progress)
+}
+
 // Watch reports which of the wanted pieces p holds, as it gets them, until p has reported all it can (nil),
 // ctx ends, or the link breaks. A parent that holds another version of the content is darter.Conflict, one
 // that names pieces nobody asked for darter.Corrupt, one that cannot be reached or names no piece server

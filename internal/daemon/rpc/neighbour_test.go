@@ -280,3 +280,15 @@ func (p upPieces) Open(id darter.TaskID, n uint32) (vortex.Content, error) {
 	r, err := t.OpenPiece(n)
 	return vortex.Content(r), err
 }
+
+func (p upPieces) Follow(id darter.TaskID, n uint32) (vortex.Arrival, error) {
+	t, err := p.s.Open(id)
+	if err != nil {
+		return vortex.Arrival{}, err
+	}
+	f, err := t.Follow(n)
+	if err != nil {
+		return vortex.Arrival{}, err
+	}
+	return vortex.Arrival{Span: t.Meta().Layout.Span(n), Following: f}, nil
+}

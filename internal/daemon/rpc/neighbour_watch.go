@@ -26,6 +26,7 @@ type watching struct {
 	wanted  darter.PieceSet // what was asked for
 	left    darter.PieceSet // what was not reported yet
 	heard   func(darter.Holding)
+	relays  bool // the parent passes on what still arrives
 }
 
 // run follows the stream to its end. It has no deadline, since it lasts as long as a download: silence is
@@ -38,9 +39,9 @@ func (w *watching) run(ctx context.Context, conn grpc.ClientConnInterface) error
 		cancel(&darter.Error{Kind: darter.TimedOut, Op: w.op, Err: fmt.Errorf("no answer within %s", cfg.HeaderTimeout)})
 	})
 	defer silence.Stop()
-	out := ctx
+	out := metadata.AppendToOutgoingContext(ctx, wire.MetaRelay, "1")
 	if w.version != "" {
-		out = metadata.AppendToOutgoingContext(ctx, wire.MetaVersion, w.version)
+		out = metadata.AppendToOutgoingContext(out, wire.MetaVersion, w.version)
 	}
 	stream, err := dfdaemonv2.NewDfdaemonUploadClient(conn).SyncPieces(out, &dfdaemonv2.SyncPiecesRequest{
 		HostId: string(cfg.Host), TaskId: string(w.task), InterestedPieceNumbers: w.wanted.Numbers()})
@@ -54,6 +55,7 @@ func (w *watching) run(ctx context.Context, conn grpc.ClientConnInterface) error
 	if theirs := first(header.Get(wire.MetaVersion)); theirs != "" && w.version != "" && theirs != w.version {
 		return &darter.Error{Kind: darter.Conflict, Op: w.op, Err: fmt.Errorf("the parent holds version %q, not %q", theirs, w.version)}
 	}
+	w.relays = first(header.Get(wire.MetaRelay)) != ""
 	silence.Stop()
 	limit := cfg.IdleLimit
 	if first(header.Get(wire.MetaNative)) != "" {
@@ -81,15 +83,18 @@ func (w *watching) listen(stream dfdaemonv2.DfdaemonUpload_SyncPiecesClient, liv
 		if err != nil {
 			return err
 		}
-		if w.left.Remove(h.Number) { // a repeated number is harmless
+		switch {
+		case h.Arriving && w.left.Has(h.Number):
+			w.heard(h)
+		case !h.Arriving && w.left.Remove(h.Number): // a repeated number is harmless
 			w.heard(h)
 		}
 	}
 	return nil
 }
 
-// holding checks one report. Its offset and length are not looked at: the layout is known, and the bytes
-// are checked when they come.
+// holding checks one report. Its offset and length are not looked at, but that one of ours says 0 for what still
+// arrives: the layout is known, and the bytes are checked when they come.
 func (w *watching) holding(m *dfdaemonv2.SyncPiecesResponse) (darter.Holding, error) {
 	if !w.wanted.Has(m.GetNumber()) {
 		return darter.Holding{}, &darter.Error{Kind: darter.Corrupt, Op: w.op, Err: fmt.Errorf("the parent reports piece %d, which was not asked for", m.GetNumber())}
@@ -106,7 +111,8 @@ func (w *watching) holding(m *dfdaemonv2.SyncPiecesResponse) (darter.Holding, er
 	case ip.IsUnspecified():
 		ip = w.parent.Host.IP
 	}
-	return darter.Holding{Number: m.GetNumber(), From: netip.AddrPortFrom(ip.Unmap(), uint16(port))}, nil
+	return darter.Holding{Number: m.GetNumber(), From: netip.AddrPortFrom(ip.Unmap(), uint16(port)),
+		Arriving: w.relays && m.GetLength() == 0, Relays: w.relays}, nil
 }
 
 // explain gives an error the cause of the context's end, where that is what it came of.

@@ -45,14 +45,16 @@ func (u *Upload) syncPieces(m *dfdaemonv2.SyncPiecesRequest, stream dfdaemonv2.D
 		return &darter.Error{Kind: darter.Conflict, Op: "sync pieces of " + id.Short(),
 			Err: fmt.Errorf("this host holds version %q, not %q", version, asked)}
 	}
-	header := metadata.Pairs(wire.MetaNative, "1")
+	header := metadata.Pairs(wire.MetaNative, "1", wire.MetaRelay, "1")
 	if version != "" {
 		header.Set(wire.MetaVersion, version)
 	}
 	if err := stream.SendHeader(header); err != nil {
 		return err
 	}
-	return u.tell(stream, task, wanted, failed)
+	t := &telling{stream: stream, task: task, wanted: wanted, relay: len(metadata.ValueFromIncomingContext(ctx, wire.MetaRelay)) > 0,
+		port: int32(u.cfg.Pieces.Port()), ip: u.cfg.Pieces.Addr().String()}
+	return u.tell(t, failed)
 }
 
 // interest reads and bounds what a child asks for.
@@ -83,24 +85,54 @@ func (u *Upload) appear(ctx context.Context, id darter.TaskID) (store.Task, erro
 	return u.cfg.Tasks.Await(ctx, id)
 }
 
+// telling is what one child has been told of a task.
+type telling struct {
+	stream dfdaemonv2.DfdaemonUpload_SyncPiecesServer
+	task   store.Task
+	wanted darter.PieceSet // not reported as held yet
+	coming darter.PieceSet // reported as arriving
+	relay  bool            // the child understands what arrives
+	port   int32
+	ip     string
+}
+
+// news reports what is here now, and what arrives to a child that can use it.
+func (t *telling) news() error {
+	layout := t.task.Meta().Layout
+	for n := range t.wanted.Intersect(t.task.Pieces()).All() {
+		span := layout.Span(n)
+		err := t.stream.Send(&dfdaemonv2.SyncPiecesResponse{Number: n, Offset: uint64(span.Offset), Length: uint64(span.Length), Ip: t.ip, TcpPort: &t.port})
+		if err != nil {
+			return err
+		}
+		t.wanted.Remove(n)
+	}
+	if !t.relay {
+		return nil
+	}
+	arriving := t.wanted.Intersect(t.task.Arriving())
+	for n := range arriving.Minus(t.coming).All() {
+		err := t.stream.Send(&dfdaemonv2.SyncPiecesResponse{Number: n, Offset: uint64(layout.Span(n).Offset), Ip: t.ip, TcpPort: &t.port})
+		if err != nil {
+			return err
+		}
+	}
+	t.coming = arriving
+	return nil
+}
+
 // tell reports pieces until there is nothing more to report.
-func (u *Upload) tell(stream dfdaemonv2.DfdaemonUpload_SyncPiecesServer, task store.Task, wanted darter.PieceSet, failed <-chan error) error {
-	meta, ctx := task.Meta(), stream.Context()
-	op := "sync pieces of " + meta.ID.Short()
-	port, ip := int32(u.cfg.Pieces.Port()), u.cfg.Pieces.Addr().String()
+func (u *Upload) tell(t *telling, failed <-chan error) error {
+	task, ctx := t.task, t.stream.Context()
+	op := "sync pieces of " + task.Meta().ID.Short()
 	for {
 		changed := task.Changed() // before looking, so that nothing falls between
 		complete, removed := task.State() == store.Complete, task.Removed()
-		for n := range wanted.Intersect(task.Pieces()).All() {
-			span := meta.Layout.Span(n)
-			err := stream.Send(&dfdaemonv2.SyncPiecesResponse{Number: n, Offset: uint64(span.Offset), Length: uint64(span.Length), Ip: ip, TcpPort: &port})
-			if err != nil {
-				return err
-			}
-			wanted.Remove(n)
+		if err := t.news(); err != nil {
+			return err
 		}
 		switch {
-		case wanted.Empty() || complete:
+		case t.wanted.Empty() || complete:
 			return nil
 		case removed:
 			return &darter.Error{Kind: darter.NotFound, Op: op, Err: errors.New("the task was removed")}

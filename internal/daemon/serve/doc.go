@@ -1,5 +1,6 @@
 // Package serve gives away what this host holds: it joins the content store with the piece server, and
-// tells the upload side when a task appears or its download fails.
+// tells the upload side when a task appears or its download fails. Pieces that are still arriving are given away
+// as they come.
 //
 //	fetch ──Create──▶ Shelf.Store ──▶ store.Store            child ──vortex──▶ vortex.Server
 //	                      │ appeared                                               │ Open

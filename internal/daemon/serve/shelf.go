@@ -65,6 +65,35 @@ func (s *Shelf) Drain() {
 // pieces is the shelf as the piece server sees it.
 type pieces struct{ s *Shelf }
 
+// Follow opens a piece that is here or arriving.
+func (p pieces) Follow(task darter.TaskID, n uint32) (vortex.Arrival, error) {
+	s := p.s
+	t, err := s.cfg.Store.Open(task)
+	if err != nil {
+		return vortex.Arrival{}, err
+	}
+	if !s.begin(task) {
+		return vortex.Arrival{}, &darter.Error{Kind: darter.Unavailable, Op: "serve a piece", Err: errors.New("this host is shutting down")}
+	}
+	f, err := t.Follow(n)
+	if err != nil {
+		s.end(task)
+		return vortex.Arrival{}, err
+	}
+	return vortex.Arrival{Span: t.Meta().Layout.Span(n), Following: &following{Follower: f, end: sync.OnceFunc(func() { s.end(task) })}}, nil
+}
+
+// following counts the end of an upload.
+type following struct {
+	store.Follower
+	end func()
+}
+
+func (f *following) Close() error {
+	f.end()
+	return f.Follower.Close()
+}
+
 // Open opens a piece for sending.
 func (p pieces) Open(task darter.TaskID, n uint32) (vortex.Content, error) {
 	s := p.s

@@ -21,6 +21,7 @@ type task struct {
 		sync.Mutex
 		ledger
 		pending map[uint32]*contest // pieces that are being written
+		left    map[uint32]leftover // bytes that writers left for others to go on from
 		dirty   bool                // something was recorded after the last checkpoint
 		readNew bool                // read since it was last written down
 		removed bool
@@ -120,6 +121,11 @@ func (t *task) remove() int64 {
 	defer t.mu.Unlock()
 	t.wake()
 	t.mu.removed = true
+	for _, c := range t.mu.pending {
+		if c.arrival != nil {
+			c.arrival.signal()
+		}
+	}
 	return t.mu.held
 }
 

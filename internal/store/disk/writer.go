@@ -15,9 +15,10 @@ const flushFrom = 1 << 20
 // contest is the set of writers of one piece that is not held yet. One of them at a time writes straight into the
 // data file; the others write beside it, and the first to commit takes the place over.
 type contest struct {
-	turn    turn    // for writing into the piece's place, and for committing
-	direct  *writer // whoever writes into the place; guarded by the task's lock
-	writers int     // likewise
+	turn    turn     // for writing into the piece's place, and for committing
+	direct  *writer  // whoever writes into the place; guarded by the task's lock
+	arrival *arrival // of the direct writer; likewise
+	writers int      // likewise
 }
 
 // writer implements store.PieceWriter. Its methods may be called from several goroutines, one waiting for the
@@ -60,7 +61,7 @@ func (t *task) Writer(n uint32) (store.PieceWriter, error) {
 	}
 	w := &writer{t: t, n: n, span: t.meta.Layout.Span(n), contest: c, turn: newTurn(), direct: c.direct == nil}
 	if w.direct {
-		c.direct = w
+		c.direct, c.arrival = w, &arrival{}
 	}
 	c.writers++
 	return w, nil
@@ -110,6 +111,9 @@ func (w *writer) Write(p []byte) (int, error) {
 	n, err := to.WriteAt(p, off)
 	w.crc = crc32.Update(w.crc, crc32.IEEETable, p[:n])
 	w.wrote += int64(n)
+	if w.direct {
+		w.t.arrived(w)
+	}
 	return n, fault(w.t.op("write"), err)
 }
 
@@ -140,11 +144,20 @@ func (w *writer) place() (io.WriterAt, int64, error) {
 func (w *writer) Abort() {
 	w.turn.take()
 	defer w.turn.give()
-	w.end()
+	w.end(false)
 }
 
-// end gives back what the writer uses. It runs in the writer's turn.
-func (w *writer) end() {
+// Leave implements store.PieceWriter.
+func (w *writer) Leave() {
+	w.turn.take()
+	defer w.turn.give()
+	w.contest.turn.take()
+	defer w.contest.turn.give()
+	w.end(w.displaced == nil)
+}
+
+// end gives back what the writer uses, and keeps its bytes for another if keep. It runs in the writer's turn.
+func (w *writer) end(keep bool) {
 	if w.ended {
 		return
 	}
@@ -160,7 +173,13 @@ func (w *writer) end() {
 	defer w.t.mu.Unlock()
 	c := w.contest
 	if c.direct == w {
-		c.direct = nil
+		if keep && w.wrote > 0 && w.wrote < w.span.Length && !w.t.mu.have.Has(w.n) {
+			w.t.keep(w.n, leftover{length: w.wrote, crc: w.crc})
+		}
+		if c.arrival.end(keep) {
+			w.t.wake()
+		}
+		c.direct, c.arrival = nil, nil
 	}
 	if c.writers--; c.writers == 0 {
 		delete(w.t.mu.pending, w.n)
@@ -174,7 +193,7 @@ func (w *writer) Commit(expected *uint32, p darter.Piece) (darter.Piece, error) 
 	if w.ended {
 		return darter.Piece{}, w.t.fail(darter.Invalid, "commit", "the writer of piece %d was ended", w.n)
 	}
-	defer w.end()
+	defer w.end(false)
 	w.contest.turn.take()
 	defer w.contest.turn.give()
 	if rec, held := w.t.Piece(w.n); held {
@@ -248,6 +267,7 @@ func (t *task) record(n, crc uint32, p darter.Piece) (darter.Piece, error) {
 		return darter.Piece{}, t.gone("commit")
 	}
 	t.mu.put(n, e, true)
+	delete(t.mu.left, n)
 	t.mu.dirty = true
 	t.store.held.Add(span.Length)
 	t.wake()

@@ -67,6 +67,8 @@ func (s *Store) Create(m store.Meta) (store.Task, error) {
 	m.Header = maps.Clone(m.Header)
 	t := &task{store: s, meta: m}
 	t.mu.pieces = map[uint32]held{}
+	t.mu.arrivals = map[uint32]*arrival{}
+	t.mu.left = map[uint32][]byte{}
 	t.mu.checked = map[darter.Digest]bool{}
 	s.mu.tasks[m.ID] = t
 	return t, nil

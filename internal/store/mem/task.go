@@ -26,6 +26,8 @@ type task struct {
 		sync.Mutex
 		pieces   map[uint32]held
 		set      darter.PieceSet
+		arrivals map[uint32]*arrival
+		left     map[uint32][]byte // what writers left for others to go on from
 		bytes    int64
 		state    store.State
 		checked  map[darter.Digest]bool // digests that matched
@@ -100,6 +102,9 @@ func (t *task) remove() {
 	t.mu.Lock()
 	t.mu.removed = true
 	freed := t.mu.bytes
+	for _, a := range t.mu.arrivals {
+		a.signal()
+	}
 	t.wake()
 	t.mu.Unlock()
 	t.store.reserve(-freed)

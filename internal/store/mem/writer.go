@@ -18,6 +18,7 @@ type writer struct {
 		data []byte
 		done bool
 	}
+	lead bool // set once: this writer's bytes can be followed
 }
 
 func (t *task) Writer(n uint32) (store.PieceWriter, error) {
@@ -25,7 +26,11 @@ func (t *task) Writer(n uint32) (store.PieceWriter, error) {
 		return nil, fail(darter.Invalid, "write", t.meta.ID, "there is no piece %d among %d", n, t.meta.Layout.Count())
 	}
 	w := &writer{t: t, n: n}
-	return w, w.refused()
+	if err := w.refused(); err != nil {
+		return nil, err
+	}
+	w.lead = t.lead(n)
+	return w, nil
 }
 
 // refused tells why nothing can be written: the task is gone, or the piece is here.
@@ -54,6 +59,9 @@ func (w *writer) Write(p []byte) (int, error) {
 		return 0, fail(darter.Corrupt, "write", w.t.meta.ID, "piece %d is longer than its %d bytes", w.n, length)
 	}
 	w.mu.data = append(w.mu.data, p...)
+	if w.lead {
+		w.t.arrived(w.n, w.mu.data)
+	}
 	return len(p), nil
 }
 
@@ -66,7 +74,29 @@ func (w *writer) take() ([]byte, bool) {
 	return data, ok
 }
 
-func (w *writer) Abort() { w.take() }
+func (w *writer) Abort() {
+	if _, ok := w.take(); ok {
+		w.gaveUp(nil)
+	}
+}
+
+// Leave implements store.PieceWriter.
+func (w *writer) Leave() {
+	if data, ok := w.take(); ok {
+		w.gaveUp(data)
+	}
+}
+
+// Resume implements store.PieceWriter.
+func (w *writer) Resume() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.lead || len(w.mu.data) > 0 || w.mu.done {
+		return 0
+	}
+	w.mu.data = w.t.resume(w.n)
+	return int64(len(w.mu.data))
+}
 
 func (w *writer) Commit(expected *uint32, p darter.Piece) (darter.Piece, error) {
 	t, span := w.t, w.t.meta.Layout.Span(w.n)
@@ -74,6 +104,7 @@ func (w *writer) Commit(expected *uint32, p darter.Piece) (darter.Piece, error) 
 	if !ok {
 		return darter.Piece{}, fail(darter.Invalid, "commit", t.meta.ID, "the writer of piece %d was ended", w.n)
 	}
+	defer w.gaveUp(nil)
 	if rec, here := t.Piece(w.n); here {
 		return rec, fail(darter.Conflict, "commit", t.meta.ID, "piece %d is held already", w.n)
 	}
@@ -105,6 +136,7 @@ func (t *task) keep(rec darter.Piece, data []byte) (darter.Piece, error) {
 	}
 	t.mu.pieces[rec.Number] = held{rec, data}
 	t.mu.set.Add(rec.Number)
+	delete(t.mu.left, rec.Number)
 	t.mu.bytes += rec.Length
 	t.wake()
 	return rec, nil

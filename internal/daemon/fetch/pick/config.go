@@ -15,6 +15,7 @@ type Config struct {
 	LonelyParent  int           // asks in flight at one parent when it is the only one; default 4
 	Racers        int           // asks for one piece at different parents while none has brought a byte; default 6
 	SourceStreams int           // most parallel requests to the source; default 4
+	FirstStreams  int           // parallel requests to the source at the beginning; default 2
 	SourceRun     int           // most consecutive pieces in one request to the source; default 16
 	ProbeEvery    time.Duration // how often another source stream is tried; default 1s
 	Stall         time.Duration // an ask whose bytes stop for this long is given up; default 8s
@@ -29,7 +30,7 @@ type Config struct {
 // DefaultConfig returns the values named in Config.
 func DefaultConfig() Config {
 	return Config{
-		Window: 64, Total: 12, PerParent: 3, LonelyParent: 4, Racers: 6, SourceStreams: 4, SourceRun: 16,
+		Window: 64, Total: 12, PerParent: 3, LonelyParent: 4, Racers: 6, SourceStreams: 4, FirstStreams: 2, SourceRun: 16,
 		ProbeEvery: time.Second, Stall: 8 * time.Second, Queue: 25 * time.Second, Waits: 12,
 		RaceAfter: 50 * time.Millisecond, HedgeAfter: 300 * time.Millisecond, Strikes: 3, Penalty: time.Second,
 	}
@@ -38,7 +39,7 @@ func DefaultConfig() Config {
 // Validate refuses limits that could not work.
 func (c Config) Validate() error {
 	for name, v := range map[string]int{"Window": c.Window, "Total": c.Total, "PerParent": c.PerParent,
-		"LonelyParent": c.LonelyParent, "SourceStreams": c.SourceStreams, "SourceRun": c.SourceRun, "Racers": c.Racers, "Waits": c.Waits, "Strikes": c.Strikes} {
+		"LonelyParent": c.LonelyParent, "SourceStreams": c.SourceStreams, "FirstStreams": c.FirstStreams, "SourceRun": c.SourceRun, "Racers": c.Racers, "Waits": c.Waits, "Strikes": c.Strikes} {
 		if v < 1 {
 			return &darter.Error{Kind: darter.Invalid, Op: "configure piece selection",
 				Err: fmt.Errorf("%s is %d", name, v), Hint: "it must be at least 1"}

@@ -15,6 +15,10 @@
 // uplinks of those that follow rest. A long queue is not a failure: only what breaks, stalls half-way or stays mute for
 // minutes is held against a parent.
 //
+// A parent that is still receiving a piece counts as one that has it: it passes on what it gets as it gets it. Such a
+// chain cannot bite its tail, because an ask at who only receives a piece begins before this host has a byte to pass
+// on, or after everybody who followed it was told that it ceased.
+//
 // It promises: no more pieces asked for than configured, in all, and no more asks per parent; never two asks for one piece
 // except as a hedge; a parent that stalls or fails is asked less and in the end no more; the source is asked only
 // for pieces that were granted and that no usable parent holds. It does not move bytes and does not decide when

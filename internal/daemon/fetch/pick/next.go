@@ -98,7 +98,7 @@ func (p *Picker) fill(now time.Time, d *Decision) {
 			return
 		}
 		n := window[best]
-		p.start(Ask{Piece: n, Run: 1, From: from.id}, now, d)
+		p.start(Ask{Piece: n, Run: 1, From: from.id, Relay: !from.has.Has(n), Sole: rarity == 1 && p.Parents() > 1}, now, d)
 		busy.Add(n)
 		free--
 	}
@@ -144,7 +144,7 @@ func (p *Picker) server(n uint32, now time.Time) (best *parent, holders int) {
 	limit := p.perParent()
 	var bestCost float64
 	for _, q := range p.parents {
-		if q.gone || !q.has.Has(n) {
+		if q.gone || !q.offers(n) {
 			continue
 		}
 		holders++

@@ -14,6 +14,8 @@ type Ask struct {
 	Piece uint32
 	Run   uint32        // consecutive pieces; 1 except for the source
 	From  darter.PeerID // empty for the source
+	Relay bool          // the parent is still receiving the piece itself
+	Sole  bool          // of several parents, no other has or receives the piece
 	Hedge bool          // a second ask for a piece that another ask is slow to bring
 }
 
@@ -56,7 +58,8 @@ type parent struct {
 	id      darter.PeerID
 	seed    bool
 	has     darter.PieceSet
-	rate    float64 // bytes per second, smoothed; 0 when unknown
+	coming  darter.PieceSet // it is receiving them, and passes on what it has
+	rate    float64         // bytes per second, smoothed; 0 when unknown
 	strikes int
 	resting time.Time // not asked before
 	gone    bool
@@ -84,7 +87,7 @@ func New(cfg Config, layout darter.Layout, seed uint64) *Picker {
 	for i, r := range p.rnd.Perm(len(p.order)) {
 		p.order[i] = uint32(r)
 	}
-	p.streams.allowed = 1
+	p.streams.allowed = min(cfg.FirstStreams, cfg.SourceStreams)
 	return p
 }
 
@@ -128,6 +131,15 @@ func (p *Picker) Join(id darter.PeerID, seed bool) {
 func (p *Picker) Holds(id darter.PeerID, n uint32) {
 	if q := p.parent(id); q != nil && n < p.layout.Count() {
 		q.has.Add(n)
+		q.coming.Remove(n)
+		delete(q.refused, n)
+	}
+}
+
+// Receives records that a parent is about to have a piece, and passes on what it has of it.
+func (p *Picker) Receives(id darter.PeerID, n uint32) {
+	if q := p.parent(id); q != nil && n < p.layout.Count() && !q.has.Has(n) {
+		q.coming.Add(n)
 		delete(q.refused, n)
 	}
 }
@@ -200,6 +212,20 @@ func (p *Picker) Ended(id uint64, failed, missing bool, now time.Time) {
 	}
 }
 
+// Outbid records that a parent broke an ask off because it has pieces to send that nobody else has: it is asked for this
+// one again only when nobody else has it.
+func (p *Picker) Outbid(id uint64) {
+	i := slices.IndexFunc(p.flights, func(f *flight) bool { return f.ID == id })
+	if i < 0 {
+		return
+	}
+	if q := p.flights[i].parent; q != nil {
+		q.load--
+		q.refused[p.flights[i].Piece] = true
+	}
+	p.flights = slices.Delete(p.flights, i, i+1)
+}
+
 // Idle reports whether pieces are missing while nothing is in flight.
 func (p *Picker) Idle() bool { return len(p.flights) == 0 && !p.Missing().Empty() }
 
@@ -241,6 +267,7 @@ func (q *parent) measure(bytes int64, took time.Duration) {
 func (q *parent) ended(cfg Config, n uint32, failed, missing bool, now time.Time) {
 	if missing {
 		q.has.Remove(n)
+		q.coming.Remove(n)
 		return
 	}
 	if !failed {

@@ -29,7 +29,7 @@ type bystander struct {
 
 type player struct {
 	id   darter.PeerID
-	has  darter.PieceSet
+	has  darter.PieceSet // or about to have
 	gone bool
 }
 
@@ -87,7 +87,11 @@ func (b *bystander) act() {
 		for range 1 + b.r.IntN(6) {
 			n := uint32(b.r.IntN(int(b.layout.Count())))
 			q.has.Add(n)
-			b.p.Holds(q.id, n)
+			if b.r.IntN(3) == 0 {
+				b.p.Receives(q.id, n)
+			} else {
+				b.p.Holds(q.id, n)
+			}
 		}
 	case n < 8 && len(b.parents) > 0:
 		q := b.parents[b.r.IntN(len(b.parents))]
@@ -123,8 +127,11 @@ func (b *bystander) progress(f *body) {
 		}
 	case n < 9:
 		b.end(f, true, false)
-	default:
+	case f.Source() || b.r.IntN(2) == 0:
 		b.end(f, false, !f.Source())
+	default:
+		b.flights = slices.DeleteFunc(b.flights, func(g *body) bool { return g == f })
+		b.p.Outbid(f.ID)
 	}
 }
 

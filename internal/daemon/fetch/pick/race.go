@@ -13,7 +13,7 @@ func (p *Picker) race(now time.Time, cancelled map[uint64]bool, d *Decision) {
 		var best *flight
 		fewest := 0
 		for _, f := range p.flights {
-			if f.Source() || f.bytes > 0 || cancelled[f.ID] || now.Sub(f.started) < p.cfg.RaceAfter || !q.gives(f.Piece) {
+			if f.Source() || f.bytes > 0 || cancelled[f.ID] || now.Sub(f.started) < p.cfg.RaceAfter || !q.offers(f.Piece) || q.refused[f.Piece] {
 				continue
 			}
 			n, moving := p.asked(f.Piece)
@@ -25,10 +25,13 @@ func (p *Picker) race(now time.Time, cancelled map[uint64]bool, d *Decision) {
 			}
 		}
 		if best != nil {
-			p.start(Ask{Piece: best.Piece, Run: 1, From: q.id, Hedge: true}, now, d)
+			p.start(Ask{Piece: best.Piece, Run: 1, From: q.id, Hedge: true, Relay: !q.has.Has(best.Piece)}, now, d)
 		}
 	}
 }
+
+// offers reports whether the parent holds a piece or is receiving it.
+func (q *parent) offers(n uint32) bool { return q.has.Has(n) || q.coming.Has(n) }
 
 // gives reports whether the parent holds a piece and did not fail to give it.
 func (q *parent) gives(n uint32) bool { return q.has.Has(n) && !q.refused[n] }

@@ -6,9 +6,9 @@ import (
 	"github.com/darter-p2p/darter"
 )
 
-// streams finds how many parallel requests the source rewards: it starts with one, tries one more, and keeps it only
-// when the source then gives half a stream's share more. A source that is capped keeps one stream, and little is lost
-// when the host that reads it dies.
+// streams finds how many parallel requests the source rewards: it starts with two, because a single one is slow where the
+// answers to it queue behind what this host sends; it tries one more, and keeps it only when the source then gives half a
+// stream's share more. Few streams mean that little is lost when the host that reads them dies.
 type streams struct {
 	allowed int       // streams now
 	bytes   int64     // received since the last look
@@ -77,7 +77,7 @@ func (p *Picker) atSource(open darter.PieceSet, now time.Time) darter.PieceSet {
 			continue
 		}
 		for n := range open.All() {
-			if q.has.Has(n) && !q.refused[n] {
+			if q.offers(n) && !q.refused[n] {
 				out.Remove(n)
 			}
 		}

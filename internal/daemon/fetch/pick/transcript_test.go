@@ -117,6 +117,10 @@ func (s *script) do(line string) {
 		for n := range s.set(arg(2)).All() {
 			s.p.Holds(darter.PeerID(arg(1)), n)
 		}
+	case "receives":
+		for n := range s.set(arg(2)).All() {
+			s.p.Receives(darter.PeerID(arg(1)), n)
+		}
 	case "gone":
 		s.p.Gone(darter.PeerID(arg(1)))
 	case "grant":
@@ -126,7 +130,7 @@ func (s *script) do(line string) {
 	case "urgent":
 		n, _ := strconv.ParseInt(arg(1), 10, 64)
 		s.p.Urgent(n)
-	case "got", "fail", "missing", "end", "bytes":
+	case "got", "fail", "missing", "end", "bytes", "outbid":
 		s.report(f[0], arg(1), f[2:])
 	case "wait": // wait NAME TIMES: the ask is withdrawn from its parent's queue and made again, so often
 		times, _ := strconv.Atoi(arg(2))
@@ -164,6 +168,8 @@ func (s *script) config(pairs []string) Config {
 			c.Total = n
 		case "streams":
 			c.SourceStreams = n
+		case "first":
+			c.FirstStreams = n
 		case "run":
 			c.SourceRun = n
 		default:
@@ -194,6 +200,8 @@ func (s *script) report(what, name string, rest []string) {
 		s.p.Ended(a.ID, false, true, s.now)
 	case "end":
 		s.p.Ended(a.ID, false, false, s.now)
+	case "outbid":
+		s.p.Outbid(a.ID)
 	case "bytes":
 		n, _ := strconv.ParseInt(rest[0], 10, 64)
 		s.p.Progress(a.ID, n, s.now)
@@ -224,6 +232,12 @@ func (s *script) next() {
 		note := ""
 		if a.Hedge {
 			note = " as a hedge"
+		}
+		if a.Relay {
+			note += " as it comes"
+		}
+		if a.Sole {
+			note += ", nobody else has it"
 		}
 		if a.Run > 1 {
 			note = fmt.Sprintf(" and %d more", a.Run-1)

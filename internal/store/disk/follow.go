@@ -1,0 +1,195 @@
+package disk
+
+import (
+	"context"
+	"io"
+
+	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/store"
+)
+
+// arrival is how far a direct writer has come, for those who read behind it. The task's lock guards it.
+type arrival struct {
+	bytes   int64
+	over    bool          // the writer ended
+	left    bool          // its bytes are still good
+	changed chan struct{} // made when somebody waits
+}
+
+func (a *arrival) signal() {
+	if a.changed != nil {
+		close(a.changed)
+		a.changed = nil
+	}
+}
+
+// end reports whether there was anything to follow.
+func (a *arrival) end(left bool) bool {
+	a.over, a.left = true, left
+	a.signal()
+	return a.bytes > 0
+}
+
+// leftover is the beginning of a piece, in its place in the data file.
+type leftover struct {
+	length int64
+	crc    uint32
+}
+
+// keep remembers what a writer left. The lock is held.
+func (t *task) keep(n uint32, p leftover) {
+	if t.mu.left == nil {
+		t.mu.left = map[uint32]leftover{}
+	}
+	t.mu.left[n] = p
+}
+
+// arrived publishes what a direct writer has written. What was left there before is overwritten by now.
+func (t *task) arrived(w *writer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.mu.left, w.n)
+	a := w.contest.arrival
+	if w.contest.direct != w || t.mu.have.Has(w.n) {
+		return
+	}
+	first := a.bytes == 0
+	a.bytes = w.wrote
+	a.signal()
+	if first {
+		t.wake()
+	}
+}
+
+// Resume implements store.PieceWriter.
+func (w *writer) Resume() int64 {
+	w.turn.take()
+	defer w.turn.give()
+	if !w.direct || w.wrote > 0 || w.ended {
+		return 0
+	}
+	w.t.mu.Lock()
+	defer w.t.mu.Unlock()
+	p := w.t.mu.left[w.n]
+	delete(w.t.mu.left, w.n)
+	w.wrote, w.crc = p.length, p.crc
+	return p.length
+}
+
+// Arriving implements store.Task.
+func (t *task) Arriving() darter.PieceSet {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var set darter.PieceSet
+	if t.mu.removed {
+		return set
+	}
+	for n, c := range t.mu.pending {
+		if c.arrival != nil && c.arrival.bytes > 0 && !t.mu.have.Has(n) {
+			set.Add(n)
+		}
+	}
+	return set
+}
+
+// Left implements store.Task.
+func (t *task) Left(n uint32) int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.mu.left[n].length
+}
+
+// follower reads behind a writer, or a piece that is held.
+type follower struct {
+	t       *task
+	n       uint32
+	span    darter.Span
+	arrival *arrival // nil when nobody was writing at the beginning
+	left    int64    // bytes that a writer had left then
+	data    *handle
+}
+
+// Follow implements store.Task.
+func (t *task) Follow(n uint32) (store.Follower, error) {
+	h, err := t.use("follow", dataRead)
+	if err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := &follower{t: t, n: n, data: h}
+	if c := t.mu.pending[n]; c != nil && c.arrival != nil && c.arrival.bytes > 0 {
+		f.arrival = c.arrival
+	}
+	if f.arrival == nil {
+		f.left = t.mu.left[n].length
+	}
+	if f.arrival == nil && f.left == 0 && !t.mu.have.Has(n) {
+		t.store.handles.put(h)
+		return nil, t.fail(darter.NotFound, "follow", "piece %d is neither held nor arriving", n)
+	}
+	f.span = t.meta.Layout.Span(n)
+	return f, nil
+}
+
+// Next implements store.Follower.
+func (f *follower) Next(ctx context.Context, b []byte, off int64) (int, error) {
+	b = b[:min(int64(len(b)), f.span.Length-off)]
+	for {
+		more, err := f.reached(off+int64(len(b)), len(b) == 0)
+		if err != nil {
+			return 0, err
+		}
+		if more == nil {
+			break
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
+	if len(b) == 0 {
+		return 0, io.EOF
+	}
+	n, err := f.data.ReadAt(b, f.span.Offset+off)
+	if n == len(b) {
+		return n, nil
+	}
+	return n, fault(f.t.op("follow"), err)
+}
+
+// reached returns nil when the piece is readable up to end, or held if whole, else a channel that is closed
+// when that may have changed.
+func (f *follower) reached(end int64, whole bool) (<-chan struct{}, error) {
+	f.t.mu.Lock()
+	defer f.t.mu.Unlock()
+	a := f.arrival
+	switch {
+	case f.t.mu.removed:
+		return nil, f.t.gone("follow")
+	case f.t.mu.have.Has(f.n) || (a != nil && a.bytes >= end && !a.over && !whole):
+		return nil, nil
+	case f.left >= end && !whole && f.t.mu.left[f.n].length == f.left:
+		return nil, nil
+	case f.left > 0:
+		return nil, f.t.fail(darter.Unavailable, "follow", "no more of piece %d was left", f.n)
+	case a == nil || !a.left && a.over:
+		return nil, f.t.fail(darter.Corrupt, "follow", "the writer of piece %d threw it away", f.n)
+	case a.over:
+		return nil, f.t.fail(darter.Unavailable, "follow", "the writer of piece %d left", f.n)
+	}
+	if a.changed == nil {
+		a.changed = make(chan struct{})
+	}
+	return a.changed, nil
+}
+
+// Piece implements store.Follower.
+func (f *follower) Piece() (darter.Piece, bool) { return f.t.Piece(f.n) }
+
+// Close implements store.Follower.
+func (f *follower) Close() error {
+	f.t.store.handles.put(f.data)
+	return nil
+}

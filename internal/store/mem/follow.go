@@ -1,0 +1,182 @@
+package mem
+
+import (
+	"context"
+	"io"
+
+	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/store"
+)
+
+// arrival is what one writer of a piece has so far. The task's lock guards it.
+type arrival struct {
+	data    []byte
+	over    bool
+	left    bool          // the bytes are still good
+	changed chan struct{} // made when somebody waits
+}
+
+func (a *arrival) signal() {
+	if a.changed != nil {
+		close(a.changed)
+		a.changed = nil
+	}
+}
+
+// lead makes the caller the writer of piece n that can be followed, unless there is one.
+func (t *task) lead(n uint32) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.mu.arrivals[n] != nil {
+		return false
+	}
+	t.mu.arrivals[n] = &arrival{}
+	return true
+}
+
+// arrived publishes what a writer has. What was left there before is worth nothing then.
+func (t *task) arrived(n uint32, data []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.mu.left, n)
+	a := t.mu.arrivals[n]
+	if t.mu.set.Has(n) || len(data) == 0 {
+		return
+	}
+	first := len(a.data) == 0
+	a.data = data
+	a.signal()
+	if first {
+		t.wake()
+	}
+}
+
+// gaveUp ends what can be followed of a writer, and keeps what it left.
+func (w *writer) gaveUp(left []byte) {
+	if !w.lead {
+		return
+	}
+	t := w.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	a := t.mu.arrivals[w.n]
+	delete(t.mu.arrivals, w.n)
+	a.over, a.left = true, len(left) > 0
+	a.signal()
+	if len(left) > 0 && !t.mu.set.Has(w.n) && int64(len(left)) < t.meta.Layout.Span(w.n).Length {
+		t.mu.left[w.n] = left
+	}
+	if len(a.data) > 0 && !t.mu.removed {
+		t.wake()
+	}
+}
+
+func (t *task) resume(n uint32) []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	data := t.mu.left[n]
+	delete(t.mu.left, n)
+	return data
+}
+
+// Arriving implements store.Task.
+func (t *task) Arriving() darter.PieceSet {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	var set darter.PieceSet
+	for n, a := range t.mu.arrivals {
+		if len(a.data) > 0 && !t.mu.set.Has(n) && !t.mu.removed {
+			set.Add(n)
+		}
+	}
+	return set
+}
+
+// Left implements store.Task.
+func (t *task) Left(n uint32) int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return int64(len(t.mu.left[n]))
+}
+
+// follower reads behind a writer, or a piece that is held.
+type follower struct {
+	t       *task
+	n       uint32
+	arrival *arrival // nil when nobody was writing at the beginning
+	left    []byte   // what a writer had left then
+}
+
+// Follow implements store.Task.
+func (t *task) Follow(n uint32) (store.Follower, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f := &follower{t: t, n: n}
+	if a := t.mu.arrivals[n]; a != nil && len(a.data) > 0 {
+		f.arrival = a
+	}
+	if f.arrival == nil {
+		f.left = t.mu.left[n]
+	}
+	if t.mu.removed || (f.arrival == nil && len(f.left) == 0 && !t.mu.set.Has(n)) {
+		return nil, fail(darter.NotFound, "follow", t.meta.ID, "piece %d is neither held nor arriving", n)
+	}
+	return f, nil
+}
+
+// Next implements store.Follower.
+func (f *follower) Next(ctx context.Context, b []byte, off int64) (int, error) {
+	length := f.t.meta.Layout.Span(f.n).Length
+	b = b[:min(int64(len(b)), length-off)]
+	for {
+		data, more, err := f.reached(off+int64(len(b)), len(b) == 0)
+		if err != nil {
+			return 0, err
+		}
+		if more == nil && len(b) == 0 {
+			return 0, io.EOF
+		}
+		if more == nil {
+			return copy(b, data[off:]), nil
+		}
+		select {
+		case <-more:
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
+	}
+}
+
+// reached returns the piece when it is here up to end, or held if whole, else a channel that is closed when
+// that may have changed.
+func (f *follower) reached(end int64, whole bool) ([]byte, <-chan struct{}, error) {
+	f.t.mu.Lock()
+	defer f.t.mu.Unlock()
+	a := f.arrival
+	switch {
+	case f.t.mu.removed:
+		return nil, nil, fail(darter.NotFound, "follow", f.t.meta.ID, "it was removed")
+	case f.t.mu.set.Has(f.n):
+		return f.t.mu.pieces[f.n].data, nil, nil
+	case a != nil && int64(len(a.data)) >= end && !a.over && !whole:
+		return a.data, nil, nil
+	case len(f.left) > 0 && int64(len(f.left)) >= end && !whole:
+		return f.left, nil, nil
+	case len(f.left) > 0:
+		return nil, nil, fail(darter.Unavailable, "follow", f.t.meta.ID, "no more of piece %d was left", f.n)
+	case a == nil || !a.left && a.over:
+		return nil, nil, fail(darter.Corrupt, "follow", f.t.meta.ID, "the writer of piece %d threw it away", f.n)
+	case a.over:
+		return nil, nil, fail(darter.Unavailable, "follow", f.t.meta.ID, "the writer of piece %d left", f.n)
+	}
+	if a.changed == nil {
+		a.changed = make(chan struct{})
+	}
+	return nil, a.changed, nil
+}
+
+// Piece implements store.Follower.
+func (f *follower) Piece() (darter.Piece, bool) { return f.t.Piece(f.n) }
+
+// Close implements store.Follower.
+func (f *follower) Close() error { return nil }
