@@ -106,7 +106,7 @@ func (tx *Tx) NowExpr() bun.Safe {
 	if tx.db.dialect == SQLite {
 		return bun.Safe(micros(time.Now()))
 	}
-	return "(extract(epoch from clock_timestamp()) * 1000000)::bigint"
+	return "(SELECT (extract(epoch from clock_timestamp()) * 1000000)::bigint)" // a subselect is looked up once, not per row
 }
 
 // ForUpdate is the clause that locks the rows of a SELECT until the transaction ends. SQLite has one

@@ -62,6 +62,9 @@ func (r *Reclaimer) execute(ctx context.Context, lease database.Lease, t *Table,
 	limited, release := r.limited(ctx, x)
 	cause := r.carryOut(limited, x)
 	stopped := context.Cause(limited) // before release makes one up
+	if stopped == nil {
+		stopped = cause // a batch may find out that the run was stopped before whoever watches for that does
+	}
 	release()
 	switch {
 	case ctx.Err() != nil || errors.Is(cause, database.ErrFenced):
