@@ -175,10 +175,19 @@ type origin struct {
 	stats    atomic.Int64
 	down     atomic.Bool
 	changeAt int64 // after so many bytes the version changes
+	changed  atomic.Bool
 	short    atomic.Bool
 	noRanges bool
 	noLength bool
 	status   int
+}
+
+// now is the version that the source has by now.
+func (o *origin) now() string {
+	if o.changed.Load() {
+		return "etag:2"
+	}
+	return o.version
 }
 
 func (o *origin) Stat(ctx context.Context, r source.Request) (source.Info, error) {
@@ -190,7 +199,7 @@ func (o *origin) Stat(ctx context.Context, r source.Request) (source.Info, error
 		return source.Info{}, &darter.Error{Kind: darter.Unavailable, Op: "stat", Err: errors.New("refused")}
 	}
 	time.Sleep(5 * time.Millisecond)
-	info := source.Info{Length: int64(len(o.w.data)), Ranges: !o.noRanges, Version: o.version}
+	info := source.Info{Length: int64(len(o.w.data)), Ranges: !o.noRanges, Version: o.now()}
 	if o.noLength {
 		info.Length = -1
 	}
@@ -202,8 +211,8 @@ func (o *origin) Open(ctx context.Context, r source.Request, span *darter.Span, 
 	if o.down.Load() {
 		return nil, &darter.Error{Kind: darter.Unavailable, Op: "open", Err: errors.New("refused")}
 	}
-	if o.version != want.Version {
-		return nil, &source.ChangedError{URL: r.URL, Was: want.Version, Seen: o.version}
+	if seen := o.now(); seen != want.Version {
+		return nil, &source.ChangedError{URL: r.URL, Was: want.Version, Seen: seen}
 	}
 	data := o.w.data
 	if span != nil {
@@ -233,7 +242,7 @@ func (b *body) Read(p []byte) (int, error) {
 	b.left = b.left[n:]
 	total := b.o.sent.Add(int64(n))
 	if at := b.o.changeAt; at > 0 && total >= at {
-		b.o.version = "etag:2"
+		b.o.changed.Store(true)
 	}
 	if b.o.short.Load() && len(b.left) < 1<<20 {
 		b.left = nil
