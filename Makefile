@@ -28,6 +28,7 @@ up: build ## build, then run manager, scheduler and daemon here (Ctrl-C ends; AR
 test: deps-check vet ## the whole suite: vet, house rules, all tests (race detector where gcc is), end-to-end in short form
 	$(GO) test ./internal/house
 	$(GO) test $(RACE) -timeout 10m $(UNITS)
+	$(GO) test -run TestLargeCluster ./internal/liveness
 	$(GO) test -count=1 -short -timeout 10m ./test/e2e/...
 
 check: fmt vet house ## quick: format, vet, house rules, unit tests without the race detector

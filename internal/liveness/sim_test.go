@@ -88,8 +88,8 @@ func TestSameSeedSameBytes(t *testing.T) {
 
 // TestLargeCluster: ten thousand hosts, days, and everything goes wrong.
 func TestLargeCluster(t *testing.T) {
-	if testing.Short() {
-		t.Skip("takes many seconds")
+	if testing.Short() || raced {
+		t.Skip("takes many seconds, and minutes under the race detector")
 	}
 	cfg := livenesstest.Config{Seed: 3, Hosts: 10_000, Zones: 20, Plain: 0.1, Interval: 2 * time.Minute, Loss: 0.02, Crashes: 0.02, Freezes: 0.02, Leaves: 0.02,
 		Late: 0.01, Reports: 1, Cuts: 0.5, Pauses: 0.3, Restarts: 0.05, Check: liveness.CheckAll, CheckEvery: 10 * time.Minute}
