@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/uptrace/bun"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/darter-p2p/darter/internal/database"
@@ -67,39 +68,68 @@ func countJobs(ctx context.Context, db *database.DB) (jobs, orphans int64, err e
 	return jobs, orphans, err
 }
 
+// children are the tables whose rows go with a job.
+func children() []string {
+	return []string{"job_target_failures", "job_items", "job_steps", "job_events"}
+}
+
 // naive deletes without plan, pacing, record or an index that fits: by created_at, as others do.
-func (o order) naive(ctx context.Context, db *database.DB, out *outcome) error {
+func (o order) naive(ctx context.Context, db *database.DB, out *outcome) (err error) {
 	begin := time.Now()
 	before := time.Now().Add(-7 * 24 * time.Hour).UnixMicro()
-	size := 1000
-	some := "(SELECT id FROM jobs WHERE created_at < ? LIMIT ?)"
-	if o.Do == "one-delete" {
-		size, some = 1<<40, "(SELECT id FROM jobs WHERE created_at < ? AND ? > 0)"
-	}
-	for {
-		var n int64
-		err := db.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
-			for _, child := range []string{"job_target_failures", "job_items", "job_steps", "job_events"} {
-				if _, err := tx.ExecContext(ctx, "DELETE FROM "+child+" WHERE job_id IN "+some, before, size); err != nil {
-					return err
-				}
-			}
-			result, err := tx.ExecContext(ctx, "DELETE FROM jobs WHERE id IN "+some, before, size)
-			if err != nil {
-				return err
-			}
-			n, err = result.RowsAffected()
-			return err
-		})
+	n := int64(1)
+	for n > 0 {
+		if o.Do == "one-delete" {
+			out.Deleted, err = atOnce(ctx, db, before)
+			n = 0
+		} else {
+			n, err = thousand(ctx, db, before)
+			out.Deleted += n
+		}
 		if err != nil {
 			return err
 		}
-		out.Deleted += n
-		if n == 0 || o.Do == "one-delete" {
-			out.Run = time.Since(begin).Seconds()
-			return nil
-		}
 	}
+	out.Run = time.Since(begin).Seconds()
+	return nil
+}
+
+func atOnce(ctx context.Context, db *database.DB, before int64) (n int64, err error) {
+	err = db.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
+		for _, child := range children() {
+			if _, err := tx.ExecContext(ctx, "DELETE FROM "+child+" WHERE job_id IN (SELECT id FROM jobs WHERE created_at < ?)", before); err != nil {
+				return err
+			}
+		}
+		result, err := tx.ExecContext(ctx, "DELETE FROM jobs WHERE created_at < ?", before)
+		if err != nil {
+			return err
+		}
+		n, err = result.RowsAffected()
+		return err
+	})
+	return n, err
+}
+
+func thousand(ctx context.Context, db *database.DB, before int64) (n int64, err error) {
+	err = db.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
+		var ids []string
+		if err := tx.NewRaw("SELECT id FROM jobs WHERE created_at < ? LIMIT 1000", before).Scan(ctx, &ids); err != nil || len(ids) == 0 {
+			return err
+		}
+		for _, child := range children() {
+			if _, err := tx.NewRaw("DELETE FROM "+child+" WHERE job_id IN (?)", bun.List(ids)).Exec(ctx); err != nil {
+				return err
+			}
+		}
+		result, err := tx.NewRaw("DELETE FROM jobs WHERE id IN (?)", bun.List(ids)).Exec(ctx)
+		if err != nil {
+			return err
+		}
+		n, err = result.RowsAffected()
+		return err
+	})
+	return n, err
 }
 
 // others are the foreground: a manager's usual small transactions, at a steady pace.
@@ -202,7 +232,7 @@ func (o order) besideOthers(ctx context.Context, db *database.DB, out *outcome) 
 		if err == nil {
 			err = planAndRun(ctx, r, out)
 		}
-		out.LoudMedia, out.During, out.Loud = f.take()
+		out.LoudMedian, out.During, out.Loud = f.take()
 		stop()
 		return first(err, group.Wait())
 	})

@@ -102,7 +102,7 @@ func (s *suite) reclaimed(ctx context.Context, kind store, rows int, do string, 
 	case "paced":
 		for name, p99 := range out.During {
 			v[name+" p99 before ms"], v[name+" p99 ms"], v[name+" p99 rise %"] = out.Before[name], p99, 100*(p99/out.Before[name]-1)
-			v[name+" p50 ms"] = out.LoudMedia[name]
+			v[name+" p50 ms"] = out.LoudMedian[name]
 		}
 		fallthrough
 	default:

@@ -36,14 +36,14 @@ type order struct {
 
 // outcome is what a worker says at its end.
 type outcome struct {
-	Plan, Run, Cancel      float64 // seconds
-	Deleted                int64
-	Base, Peak             int64              // bytes of resident memory: with the database open, and at most
-	Before, During         map[string]float64 // p99 of other users' transactions in milliseconds
-	Largest                int
-	Quiet, Loud            int // how many of those there were
-	State                  darter.RunState
-	QuietMedian, LoudMedia map[string]float64
+	Plan, Run, Cancel       float64 // seconds
+	Deleted                 int64
+	Base, Peak              int64              // bytes of resident memory: with the database open, and at most
+	Before, During          map[string]float64 // p99 of other users' transactions in milliseconds
+	Largest                 int
+	Quiet, Loud             int // how many of those there were
+	State                   darter.RunState
+	QuietMedian, LoudMedian map[string]float64
 }
 
 // rooms are the tables of jobs and what cleans them, as a manager makes them.
