@@ -36,6 +36,8 @@ func scenarios() []scenario {
 		{"L5", "10,000 of 100,000 hosts leave, a million peers", false, runLeaves},
 		{"L6", "1,000,000 hosts renew their leases", false, runSteady},
 		{"L7", "memory of idle locations", false, runLocations},
+		{"M1", "1,000,000 of 2,000,000 jobs reclaimed, against one DELETE and a loop of batches", false, runReclaim},
+		{"M2", "the reclaiming process is killed, again and again", false, runFailover},
 		{"B7", "16 simultaneous cold askers, origin bytes / file", true, runOnce},
 	}
 }
@@ -53,6 +55,9 @@ type suite struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	if len(os.Args) == 3 && os.Args[1] == workerName {
+		os.Exit(work(ctx, os.Args[2]))
+	}
 	code := benchmark(ctx)
 	stop()
 	os.Exit(code)
@@ -103,7 +108,7 @@ func choose(only string) ([]scenario, error) {
 	for _, id := range strings.Split(only, ",") {
 		i := slices.IndexFunc(all, func(s scenario) bool { return strings.EqualFold(s.id, strings.TrimSpace(id)) })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no scenario %q; there are B1, B7, B11, B14, B16, L1 to L7", id)
+			return nil, fmt.Errorf("there is no scenario %q; there are B1, B7, B11, B14, B16, L1 to L7, M1, M2", id)
 		}
 		chosen = append(chosen, all[i])
 	}

@@ -83,7 +83,7 @@ func (db *DB) openFile(ctx context.Context, path string) error {
 	}
 	busy := "busy_timeout(" + strconv.FormatInt(db.cfg.Busy.Milliseconds(), 10) + ")"
 	writer, err := db.sqlite(path, url.Values{"_txlock": {"immediate"}, "_pragma": {busy, "journal_mode(WAL)",
-		"synchronous(NORMAL)", "wal_autocheckpoint(8000)", "foreign_keys(1)", "temp_store(MEMORY)", "cache_size(-16000)"}}, 1)
+		"synchronous(NORMAL)", "wal_autocheckpoint(8000)", "foreign_keys(1)", "temp_store(MEMORY)", "cache_size(-8000)"}}, 1)
 	if err != nil {
 		return err
 	}

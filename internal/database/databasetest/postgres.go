@@ -23,22 +23,24 @@ import (
 // errMissing tells that the package is not installed.
 var errMissing = errors.New("PostgreSQL is not installed (make deps; Debian package postgresql-15)")
 
-// server is the PostgreSQL of this process.
-var server = sync.OnceValues(start)
+// server is the PostgreSQL of this process's tests, which care for speed and not for power cuts.
+var server = sync.OnceValues(func() (*Server, error) { return Start(false) })
 
-// running is a server: the folder of its socket, and the pipe that keeps it alive. Whoever lets go of the
-// pipe lets the garbage collector end the server.
-type running struct {
+// Server is a PostgreSQL of one's own: the folder of its socket, and the pipe that keeps it alive. It ends
+// with this process however that ends, with Stop, or when nobody refers to it any more.
+type Server struct {
 	dir  string
 	life io.Closer
+	cmd  *exec.Cmd
 }
 
 // keeper is the parent of the server. It ends the server and removes its files when its standard input
 // ends, and that happens when this process ends, however it ends. The folder is this process's own.
 const keeper = `
 dir=$1 bin=$2
+shift 2
 "$bin/initdb" -D "$dir/data" -U darter -A trust -E UTF8 --locale=C --no-sync >"$dir/log" 2>&1 || exit 1
-"$bin/postgres" -D "$dir/data" -k "$dir" -h '' -F -c full_page_writes=off -c synchronous_commit=off \
+"$bin/postgres" -D "$dir/data" -k "$dir" -h '' "$@" \
 	-c deadlock_timeout=50ms -c max_connections=200 -c shared_buffers=128MB -c max_wal_size=2GB -c wal_level=replica >>"$dir/log" 2>&1 &
 server=$!
 trap '' INT TERM HUP
@@ -58,21 +60,35 @@ func Postgres(t testing.TB) string {
 		}
 		t.Fatal(err)
 	}
-	dir := s.dir
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	name := fmt.Sprintf("t%d_%d", os.Getpid(), time.Now().UnixNano())
-	if err := command(ctx, dir, "CREATE DATABASE "+name); err != nil {
+	url, drop, err := s.Create(ctx)
+	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		if err := command(ctx, dir, "DROP DATABASE "+name+" WITH (FORCE)"); err != nil {
+		if err := drop(ctx); err != nil {
 			t.Log(err)
 		}
 	})
-	return address(dir, name)
+	return url
+}
+
+// Create makes an empty database and returns its URL, and what drops it with whoever is connected.
+func (s *Server) Create(ctx context.Context) (url string, drop func(context.Context) error, err error) {
+	name := fmt.Sprintf("t%d_%d", os.Getpid(), time.Now().UnixNano())
+	if err := command(ctx, s.dir, "CREATE DATABASE "+name); err != nil {
+		return "", nil, err
+	}
+	drop = func(ctx context.Context) error { return command(ctx, s.dir, "DROP DATABASE "+name+" WITH (FORCE)") }
+	return address(s.dir, name), drop, nil
+}
+
+// Stop ends the server and removes its files.
+func (s *Server) Stop() error {
+	return errors.Join(s.life.Close(), s.cmd.Wait())
 }
 
 func address(dir, name string) string {
@@ -88,36 +104,42 @@ func command(ctx context.Context, dir, sql string) error {
 	return errors.Join(err, conn.Close(ctx))
 }
 
-func start() (running, error) {
+// Start starts a server from the Debian package. A durable one keeps what it has committed through a power
+// cut, as one in service does; the other is quicker.
+func Start(durable bool) (*Server, error) {
 	bin, err := installed()
 	if err != nil {
-		return running{}, err
+		return nil, err
 	}
 	dir, err := os.MkdirTemp("/tmp", "darter-pg-") // short: the path of a socket has at most 107 bytes
 	if err != nil {
-		return running{}, err
+		return nil, err
 	}
 	attr := &syscall.SysProcAttr{Setpgid: true} // not reached by the terminal's Ctrl-C: the keeper ends it in order
 	if os.Getuid() == 0 {
 		credential, err := unprivileged()
 		if err != nil {
-			return running{}, err
+			return nil, err
 		}
 		if err := os.Chown(dir, int(credential.Uid), int(credential.Gid)); err != nil {
-			return running{}, err
+			return nil, err
 		}
 		attr.Credential = credential
 	}
-	cmd := exec.Command("/bin/sh", "-c", keeper, "keeper", dir, bin)
+	args := []string{"-c", keeper, "keeper", dir, bin}
+	if !durable {
+		args = append(args, "-F", "-c", "full_page_writes=off", "-c", "synchronous_commit=off")
+	}
+	cmd := exec.Command("/bin/sh", args...)
 	cmd.SysProcAttr, cmd.Dir = attr, dir
 	life, err := cmd.StdinPipe()
 	if err != nil {
-		return running{}, err
+		return nil, err
 	}
 	if err := cmd.Start(); err != nil {
-		return running{}, err
+		return nil, err
 	}
-	return running{dir: dir, life: life}, ready(dir)
+	return &Server{dir: dir, life: life, cmd: cmd}, ready(dir)
 }
 
 // unprivileged is who runs the server when we are root, which PostgreSQL refuses to be.

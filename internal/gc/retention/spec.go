@@ -74,7 +74,7 @@ type Batch struct {
 	Start  int      `json:"start"`
 	Min    int      `json:"min"`
 	Max    int      `json:"max"`
-	Target Duration `json:"target"`
+	Target Duration `json:"target"` // of one transaction; on SQLite at most 25 ms unless Busy is 1
 	Pause  Duration `json:"pause"`
 	Busy   float64  `json:"busy"` // most part of the time that batches may take
 }

@@ -111,13 +111,14 @@ func (r *Reclaimer) removeBatch(ctx context.Context, x *execution, size int) (b 
 }
 
 // steady makes PostgreSQL walk the indexes for this transaction. Its guesses about long lists of keys and
-// about vetoes would sooner or later have it read and sort all that is left, once per batch.
+// about vetoes would sooner or later have it read and sort all that is left, once per batch. What is
+// forbidden counts as so costly that it would compile each statement first, for most of a second.
 func steady(ctx context.Context, tx *database.Tx) error {
 	if tx.Dialect() == database.SQLite {
 		return nil
 	}
 	_, err := tx.ExecContext(ctx, `SELECT set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true),
-		set_config('enable_sort', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)`)
+		set_config('enable_sort', 'off', true), set_config('jit', 'off', true), set_config('max_parallel_workers_per_gather', '0', true)`)
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/internal/database"
@@ -125,6 +126,14 @@ func (x *execution) settle(ctx context.Context, tx *database.Tx, row *runRow, po
 		return err
 	}
 	x.spec, x.frozen, x.budget = policy.Spec, *f, row.Budget
-	x.pacer = gc.NewPacer(policy.Spec.Bounds())
+	bounds := policy.Spec.Bounds()
+	if tx.Dialect() == database.SQLite && bounds.Busy < 1 {
+		bounds.Target = min(bounds.Target, shortBatch)
+	}
+	x.pacer = gc.NewPacer(bounds)
 	return nil
 }
+
+// shortBatch is the longest target of a batch on SQLite, which lets nobody else write meanwhile. A policy
+// that lets batches take all of the time has nobody to spare.
+const shortBatch = 25 * time.Millisecond
