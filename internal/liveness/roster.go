@@ -31,16 +31,19 @@ type Roster struct {
 	lastSign time.Duration // when anybody was heard last, on the inner clock
 	signs    uint64        // how often anybody was heard
 
-	zones   map[Zone]*zone
-	order   []*zone // all of them
-	tripped []*zone // whose guard is not open
-	reaping []*zone // that have hosts waiting to be forgotten
-	touched []*zone // in this step
-	total   int     // hosts that count for the guard
-	down    int     // of them, suspect or offline
-	self    guard   // of all zones together
+	zones     map[Zone]*zone
+	order     []*zone       // all of them
+	tripped   []*zone       // whose guard is not open
+	atTripped int           // the next of them to be looked at
+	reaping   queue[*zone]  // that have hosts waiting to be forgotten
+	touched   []*zone       // in this step
+	span      time.Duration // window of the guards
+	total     int           // hosts that count for the guard
+	down      int           // of them, suspect or offline
+	guardedUp int           // hosts that are up in zones whose guard is not open
+	self      guard         // of all zones together
 
-	probes  queue
+	probes  queue[*host]
 	tokens  float64 // probes that may be asked at once
 	tokenAt time.Duration
 	sampled time.Duration // when the last samples of a self-fault were taken
@@ -98,7 +101,9 @@ type host struct {
 	asked    bool // is in the queue of probes
 	gone     bool // no longer in the roster
 	shared   bool // two machines use its id
+	overdue  bool // a plain host whose announcement is; leased ones are late then
 	isDown   bool // counts as down for the guard
+	isOver   bool // counts as overdue for the guard
 	counted  bool // counts for the guard
 	isLeased bool // counts among the leased
 }
@@ -188,25 +193,26 @@ func (r *Roster) plan(h *host, due time.Duration) {
 
 func (r *Roster) out(e Effect) { r.effects = append(r.effects, e) }
 
-// queue is a line of hosts, first in, first out. A host stands in it once at most, which its users see to.
-type queue struct {
-	hosts []*host
+// queue is a line of hosts or zones, first in, first out. One stands in it once at most, which its users see to.
+type queue[T any] struct {
+	items []T
 	head  int
 }
 
-func (q *queue) len() int     { return len(q.hosts) - q.head }
-func (q *queue) push(h *host) { q.hosts = append(q.hosts, h) }
-func (q *queue) pop() *host {
-	h := q.hosts[q.head]
-	q.hosts[q.head] = nil
+func (q *queue[T]) len() int { return len(q.items) - q.head }
+func (q *queue[T]) push(x T) { q.items = append(q.items, x) }
+func (q *queue[T]) pop() T {
+	var none T
+	x := q.items[q.head]
+	q.items[q.head] = none
 	q.head++
 	switch {
-	case q.head == len(q.hosts):
-		q.hosts, q.head = q.hosts[:0], 0
-	case q.head >= 1024 && q.head*2 >= len(q.hosts):
-		n := copy(q.hosts, q.hosts[q.head:])
-		clear(q.hosts[n:])
-		q.hosts, q.head = q.hosts[:n], 0
+	case q.head == len(q.items):
+		q.items, q.head = q.items[:0], 0
+	case q.head >= 1024 && q.head*2 >= len(q.items):
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
 	}
-	return h
+	return x
 }
