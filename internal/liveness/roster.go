@@ -14,6 +14,7 @@ import (
 type Roster struct {
 	policy Policy
 	tick   time.Duration
+	maxGap time.Duration // at most, of the clock
 	clock  clock
 	rng    *rand.Rand
 	waits  [maxConfirmations + 1]time.Duration // suspicion by number of confirmations
@@ -28,6 +29,7 @@ type Roster struct {
 	started  time.Duration // when this process began
 	begun    bool          // whether started counts
 	longest  time.Duration // longest interval of any host since then
+	briefest time.Duration // shortest that a plain host announced; 0 for none
 	lastSign time.Duration // when anybody was heard last, on the inner clock
 	signs    uint64        // how often anybody was heard
 
@@ -128,7 +130,7 @@ func New(cfg Config) (*Roster, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	r := &Roster{policy: cfg.Policy, tick: cfg.Tick, clock: clock{maxGap: cfg.MaxGap},
+	r := &Roster{policy: cfg.Policy, tick: cfg.Tick, maxGap: cfg.MaxGap,
 		rng:   rand.New(rand.NewPCG(cfg.Seed, cfg.Seed^0x9e3779b97f4a7c15)),
 		hosts: make(map[darter.HostID]*host), zones: make(map[Zone]*zone), wheel: wheel.New[*host](cfg.Tick),
 		tombs: tombstones{byID: make(map[darter.HostID]*tombstone)}}
@@ -149,6 +151,16 @@ func (r *Roster) adopt(p Policy) {
 	}
 	r.hurry = len(r.roll)
 	r.feed.resize(p.Limit.Feed)
+	r.setGap()
+}
+
+// setGap bounds what one step of the clock lets pass: a pause of this process must not make anybody suspect by itself.
+func (r *Roster) setGap() {
+	gap := min(r.maxGap, scaled(r.policy.Lease.Interval.Std(), r.policy.Lease.LateAfter-1))
+	if r.briefest > 0 {
+		gap = min(gap, scaled(r.briefest, r.policy.Plain.SuspectAfter-1))
+	}
+	r.clock.maxGap = max(gap, 2*r.tick)
 }
 
 // maxConfirmations bounds what is counted: more do not shorten suspicion further.
