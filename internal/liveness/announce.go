@@ -64,6 +64,10 @@ func (r *Roster) refresh(h *host, e Announced) {
 		r.note(h, BadInterval)
 	}
 	h.told = told
+	if !e.Native && (r.briefest == 0 || told < r.briefest) {
+		r.briefest = told
+		r.setGap()
+	}
 	if h.leased && now-h.renewed > scaled(h.interval, p.Lease.SuspectAfter) { // it announces itself and renews no more
 		h.leased = false
 		r.tally(h)

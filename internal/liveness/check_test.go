@@ -19,7 +19,7 @@ func check(t fataler, r *Roster) {
 		t.Fatalf("%d hosts by name, %d in the roll", len(r.hosts), len(r.roll))
 	}
 	total, down, leased, timers := 0, 0, 0, 0
-	zones := map[*zone][3]int{}
+	zones := map[*zone][4]int{}
 	var words [darter.Left + 1]int
 	for i, h := range r.roll {
 		switch {
@@ -50,6 +50,12 @@ func check(t fataler, r *Roster) {
 			z[2]++
 			down++
 		}
+		if h.state == darter.Late && !h.unknown || h.overdue {
+			z[3]++
+		}
+		if h.overdue && (h.leased || h.state != darter.Alive) {
+			t.Fatalf("%s is %s, and its announcement counts as overdue", h.id, h.state)
+		}
 		zones[h.zone] = z
 		if h.leased && (h.state == darter.Alive || h.state == darter.Late) {
 			leased++
@@ -62,10 +68,20 @@ func check(t fataler, r *Roster) {
 	if len(zones) != len(r.zones) || len(zones) != len(r.order) {
 		t.Fatalf("%d zones are used, %d known, %d listed", len(zones), len(r.zones), len(r.order))
 	}
+	up := 0
 	for z, n := range zones {
-		if z.members != n[0] || z.hosts != n[1] || z.down != n[2] {
-			t.Fatalf("zone %s: %d %d %d, counted %v", z.name, z.members, z.hosts, z.down, n)
+		if z.members != n[0] || z.hosts != n[1] || z.down != n[2] || z.overdue != n[3] {
+			t.Fatalf("zone %s: %d %d %d %d, counted %v", z.name, z.members, z.hosts, z.down, z.overdue, n)
 		}
+		if z.isTripped {
+			up += z.hosts - z.down
+		}
+		if z.isTripped != (z.guard.level != GuardOpen) || z.isTripped && r.tripped[z.atTripped] != z {
+			t.Fatalf("zone %s: %s, listed %v", z.name, z.guard.level, z.isTripped)
+		}
+	}
+	if up != r.guardedUp {
+		t.Fatalf("%d hosts are up in guarded zones, counted %d", r.guardedUp, up)
 	}
 	if r.stats.Repairs > 0 {
 		t.Fatalf("%d hosts had no timer", r.stats.Repairs)

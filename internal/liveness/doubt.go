@@ -248,6 +248,7 @@ func (r *Roster) sign(h *host, s Sign) {
 	h.unknown = false
 	switch h.state {
 	case darter.Alive:
+		r.setOverdue(h, false)
 		if d := h.doubt; d != nil && r.cleared(d, s) {
 			h.doubt = nil
 		}

@@ -56,6 +56,7 @@ type (
 		Zone        Zone
 		From, To    Guard
 		Hosts, Down int
+		Overdue     int // hosts that are not down yet, and whose word is overdue
 		Why         string
 	}
 	// HealthChanged: this process trusts itself more or less than before.
@@ -141,7 +142,11 @@ func (e GuardChanged) String() string {
 	if e.Zone == (Zone{}) {
 		where = "all zones"
 	}
-	return fmt.Sprintf("guard %s %s -> %s: %s, %d of %d down", where, e.From, e.To, e.Why, e.Down, e.Hosts)
+	text := fmt.Sprintf("guard %s %s -> %s: %s, %d of %d down", where, e.From, e.To, e.Why, e.Down, e.Hosts)
+	if e.Overdue > 0 {
+		text += fmt.Sprintf(", %d overdue", e.Overdue)
+	}
+	return text
 }
 
 func (e HealthChanged) String() string {

@@ -11,10 +11,20 @@ func (r *Roster) fresh(h *host) time.Duration { return max(h.heard, r.baseline) 
 
 // silence is how long a host may be silent until it is suspect.
 func (r *Roster) silence(h *host) time.Duration {
-	if h.leased {
-		return scaled(h.interval, r.policy.Lease.SuspectAfter)
+	switch {
+	case !h.leased:
+		return scaled(h.interval, r.policy.Plain.SuspectAfter)
+	case h.unknown: // it was granted an interval by an earlier process, no longer than this one would grant now that all are back
+		return scaled(max(h.interval, r.pace()), r.policy.Lease.SuspectAfter)
 	}
-	return scaled(h.interval, r.policy.Plain.SuspectAfter)
+	return scaled(h.interval, r.policy.Lease.SuspectAfter)
+}
+
+// overdue is how long a plain host may be silent until its next announcement counts as overdue: a fifth of the way from
+// the interval to suspicion, and no less than the clock can tell. The guard asks; nothing else follows.
+func (r *Roster) overdue(h *host) time.Duration {
+	grace := scaled(h.interval, (r.policy.Plain.SuspectAfter-1)/5)
+	return min(h.interval+max(grace, 2*r.tick), r.silence(h))
 }
 
 // due is when a host has to be looked at again, if it stays as it is.
@@ -24,6 +34,9 @@ func (r *Roster) due(h *host) time.Duration {
 	case darter.Alive:
 		if h.leased {
 			return fresh + scaled(h.interval, r.policy.Lease.LateAfter)
+		}
+		if !h.overdue {
+			return fresh + r.overdue(h)
 		}
 		return fresh + r.silence(h)
 	case darter.Late:
@@ -41,7 +54,11 @@ func (r *Roster) due(h *host) time.Duration {
 		}
 		return due
 	case darter.Offline:
-		return max(h.since, r.baseline) + r.policy.Forget.After.Std()
+		after := max(h.since, r.baseline) + r.policy.Forget.After.Std()
+		if h.zone.guard.level == GuardOpen { // which has not had its chance before those that died with this host are suspect, too
+			after = max(after, max(h.downAt, r.baseline)+r.spread(h))
+		}
+		return after
 	default: // draining
 		return fresh + r.silence(h) + r.policy.Suspicion.Longest.Std()
 	}
@@ -59,6 +76,14 @@ func (r *Roster) refutable(h *host) time.Duration {
 	return until
 }
 
+// spread is how much later others that died with a host are found out, when their intervals are like its own.
+func (r *Roster) spread(h *host) time.Duration {
+	if h.leased {
+		return r.policy.Lease.spread(h.interval)
+	}
+	return h.interval
+}
+
 // expire looks at a host whose timer fired. What it heard meanwhile did not move the timer.
 func (r *Roster) expire(h *host) {
 	h.timer = 0
@@ -74,6 +99,11 @@ func (r *Roster) expire(h *host) {
 			r.plan(h, r.due(h))
 			return
 		}
+		if !h.leased && r.clock.inner < r.fresh(h)+r.silence(h) {
+			r.setOverdue(h, true)
+			r.plan(h, r.due(h))
+			return
+		}
 		r.suspect(h, Silent, Silence)
 	case darter.Late:
 		r.suspect(h, Silent, Silence)
@@ -83,6 +113,14 @@ func (r *Roster) expire(h *host) {
 		r.await(h)
 	default:
 		r.bury(h, darter.Left, Drained, Silence, darter.ExitDrain)
+	}
+}
+
+// setOverdue notes whether a plain host's announcement is overdue.
+func (r *Roster) setOverdue(h *host, is bool) {
+	if h.overdue != is {
+		h.overdue = is
+		r.tally(h)
 	}
 }
 

@@ -18,7 +18,7 @@ func (r *Roster) await(h *host) {
 func (r *Roster) lineUp(z *zone, h *host) {
 	if z.forget.len() == 0 && !z.isReaping {
 		z.isReaping = true
-		r.reaping = append(r.reaping, z)
+		r.reaping.push(z)
 	}
 	z.forget.push(h)
 }
@@ -32,14 +32,10 @@ func (r *Roster) mayForget() bool {
 // forget takes hosts out of the lines, as many as a step may and their zones' guards allow. It reports whether more could
 // go at once.
 func (r *Roster) forget() (more bool) {
-	if len(r.reaping) == 0 {
-		return false
-	}
 	budget := r.policy.Forget.PerStep
 	open := r.mayForget()
-	n := len(r.reaping)
-	keep := make([]*zone, 0, n)
-	for _, z := range r.reaping[:n:n] {
+	for range min(r.reaping.len(), r.policy.Limit.Items/4) {
+		z := r.reaping.pop()
 		if open && budget > 0 {
 			n := r.forgetIn(z, budget)
 			budget -= n
@@ -50,13 +46,8 @@ func (r *Roster) forget() (more bool) {
 			continue
 		}
 		more = more || open && budget <= 0 && r.allowance(z) >= 1
-		keep = append(keep, z)
+		r.reaping.push(z)
 	}
-	keep = append(keep, r.reaping[n:]...) // that hosts moved to meanwhile
-	if len(keep) > 1 {                    // another zone comes first the next time
-		keep = append(keep[1:], keep[0])
-	}
-	r.reaping = keep
 	return more
 }
 

@@ -12,14 +12,17 @@ type zone struct {
 	pos     int // in order
 	hosts   int // that count for the guard
 	down    int // of them, suspect or offline
+	overdue int // of the others, those whose word is overdue
 
 	fresh  [buckets]int32 // hosts that became suspect, by time; those that are back are taken off
 	bucket int64          // the latest
+	width  time.Duration  // of a bucket
 
 	guard     guard
-	forget    queue // offline for long enough
+	forget    queue[*host] // offline for long enough
 	tokens    float64
 	tokenAt   time.Duration
+	atTripped int // in Roster.tripped
 	isTripped bool
 	isReaping bool
 	isTouched bool
@@ -62,9 +65,13 @@ func (r *Roster) unuse(z *zone) {
 	r.touch(z)
 }
 
+// slide moves the window to now. What lies before it is no longer fresh.
 func (z *zone) slide(now, window time.Duration) int64 {
-	at := int64(now / max(window/buckets, 1))
-	if at-z.bucket >= buckets || at < z.bucket {
+	if width := max(window/buckets, 1); width != z.width {
+		z.refit(width)
+	}
+	at := max(int64(now/z.width), z.bucket)
+	if at-z.bucket >= buckets {
 		z.fresh = [buckets]int32{}
 	} else {
 		for b := z.bucket + 1; b <= at; b++ {
@@ -75,14 +82,32 @@ func (z *zone) slide(now, window time.Duration) int64 {
 	return at
 }
 
+// refit gives the buckets another width. What was counted stays: it moves to where the end of its bucket lies.
+func (z *zone) refit(width time.Duration) {
+	moved := zone{width: width}
+	end := func(b int64) int64 { return (int64(b+1)*int64(z.width) - 1) / int64(width) }
+	if z.width > 0 {
+		moved.bucket = end(z.bucket)
+		for b := max(z.bucket-buckets+1, 0); b <= z.bucket; b++ {
+			if to := end(b); moved.bucket-to < buckets {
+				moved.fresh[to%buckets] += z.fresh[b%buckets]
+			}
+		}
+	}
+	z.fresh, z.bucket, z.width = moved.fresh, moved.bucket, moved.width
+}
+
 // entered counts a host that became suspect.
 func (z *zone) entered(now, window time.Duration) { z.fresh[z.slide(now, window)%buckets]++ }
 
 // recovered takes one that became suspect at since off again.
 func (z *zone) recovered(since, now, window time.Duration) {
-	at, was := z.slide(now, window), int64(since/max(window/buckets, 1))
-	if was <= at && at-was < buckets && z.fresh[was%buckets] > 0 {
-		z.fresh[was%buckets]--
+	at := z.slide(now, window)
+	for b := max(int64(since/z.width), 0); b <= at && at-b < buckets; b++ {
+		if z.fresh[b%buckets] > 0 {
+			z.fresh[b%buckets]--
+			return
+		}
 	}
 }
 
@@ -113,11 +138,17 @@ func (r *Roster) settle() {
 	r.touched = r.touched[:0]
 }
 
-// checkGuards looks at what time alone changes.
-func (r *Roster) checkGuards() {
-	for _, z := range r.tripped {
-		r.touch(z)
+// checkGuards looks at what time alone changes, in a part of the zones that are guarded.
+func (r *Roster) checkGuards(limit int) int {
+	n := min(limit, len(r.tripped))
+	for range n {
+		if r.atTripped >= len(r.tripped) {
+			r.atTripped = 0
+		}
+		r.touch(r.tripped[r.atTripped])
+		r.atTripped++
 	}
+	return n
 }
 
 // judge says how far a zone failed.
@@ -140,35 +171,31 @@ func (r *Roster) judge(z *zone) {
 	if level == g.level {
 		return
 	}
-	r.out(GuardChanged{Zone: z.name, From: g.level, To: level, Hosts: z.hosts, Down: z.down, Why: why})
+	r.out(GuardChanged{Zone: z.name, From: g.level, To: level, Hosts: z.hosts, Down: z.down, Overdue: z.overdue, Why: why})
 	g.level, g.since = level, now
 	z.tokens, z.tokenAt = 0, now
 	r.listTripped(z)
 }
 
 // othersWell reports whether somebody is up in a zone that is not guarded: then the fault is not here.
-func (r *Roster) othersWell() bool {
-	up := r.total - r.down
-	for _, z := range r.tripped {
-		up -= z.hosts - z.down
-	}
-	return up > 0
-}
+func (r *Roster) othersWell() bool { return r.total-r.down > r.guardedUp }
 
-// level says what the guard would be if nobody had a say.
+// level says what the guard would be if nobody had a say. It trips with the first suspect: those who fell silent with it are
+// found out within a lease of each other, which is minutes in a large cluster, but their words are overdue already.
 func (r *Roster) level(z *zone) (Guard, string) {
 	p := &r.policy.Guard
-	share := func(part float64) bool { return float64(z.down) >= part*float64(z.hosts) }
+	silent := z.down + z.overdue
+	share := func(part float64) bool { return float64(silent) >= part*float64(z.hosts) }
 	past := z.guard.level
 	tripped := past != GuardOpen
 	switch {
 	case z.hosts == 0:
 		return GuardOpen, "nobody of it is left"
-	case z.down < p.Hosts:
+	case silent < p.Hosts:
 		return GuardOpen, "it recovered"
 	case z.guard.released && share(p.Share):
 		return GuardPartial, "the time of the guard is over"
-	case z.down == z.hosts:
+	case z.down == z.hosts, tripped && silent == z.hosts:
 		return GuardFull, "all of it failed"
 	case past == GuardFull && share(p.Recovered):
 		return GuardFull, "most of it is down"
@@ -177,22 +204,38 @@ func (r *Roster) level(z *zone) (Guard, string) {
 	case tripped:
 		return GuardOpen, "it recovered"
 	}
-	if n := r.recentIn(z); n >= p.Hosts && float64(n) >= p.Share*float64(z.hosts) {
-		return GuardPartial, "a good part of it failed at once"
+	fresh := r.recentIn(z)
+	if n := fresh + z.overdue; fresh == 0 || n < p.Hosts || float64(n) < p.Share*float64(z.hosts) {
+		return GuardOpen, ""
 	}
-	return GuardOpen, ""
+	if silent == z.hosts {
+		return GuardFull, "all of it fell silent at once"
+	}
+	return GuardPartial, "a good part of it failed at once"
 }
 
 func (r *Roster) recentIn(z *zone) int { return z.recent(r.clock.awake, r.window()) }
 
-// window is how far apart hosts may become suspect and still count as one failure. Hosts that die together are found
-// out within a lease of each other, so it is not shorter than that. It grows by doubling: the buckets begin anew each time.
+// window is how far apart hosts may become suspect and still count as one failure: no less than the time in which those
+// that died together are found out. It doubles and halves, the latter late.
 func (r *Roster) window() time.Duration {
-	w := r.policy.Guard.Window.Std()
-	for w < r.pace() {
+	least := r.policy.Guard.Window.Std()
+	spread := r.policy.Lease.spread(r.pace())
+	w := max(r.span, least)
+	for w < spread {
 		w *= 2
 	}
+	for w/2 >= least && w/4 > spread {
+		w /= 2
+	}
+	r.span = w
 	return w
+}
+
+// spread is how far apart hosts that die in one moment become suspect at most, when they renew so often: between the one
+// that was about to renew a lease that jitter made short, and the one that had just renewed one that it made long.
+func (p *LeasePolicy) spread(interval time.Duration) time.Duration {
+	return scaled(interval, 1+p.Jitter*(2*p.SuspectAfter-1))
 }
 
 func (r *Roster) listTripped(z *zone) {
@@ -202,15 +245,16 @@ func (r *Roster) listTripped(z *zone) {
 	}
 	z.isTripped = is
 	if is {
+		z.atTripped = len(r.tripped)
 		r.tripped = append(r.tripped, z)
+		r.guardedUp += z.hosts - z.down
 		return
 	}
-	for i, o := range r.tripped {
-		if o == z {
-			r.tripped = append(r.tripped[:i], r.tripped[i+1:]...)
-			return
-		}
-	}
+	r.guardedUp -= z.hosts - z.down
+	last := len(r.tripped) - 1
+	r.tripped[z.atTripped], r.tripped[last].atTripped = r.tripped[last], z.atTripped
+	r.tripped[last] = nil
+	r.tripped = r.tripped[:last]
 }
 
 // judgeAll seeks the fault here when nobody at all is heard: then no time passes for hosts, until somebody is. Everybody is

@@ -148,7 +148,8 @@ type Config struct {
 	// Tick is how often Step is called with Tick, and how exact deadlines are; default 250ms.
 	Tick time.Duration
 	// MaxGap is how much time one step may let pass. A longer gap is a pause of this process: what it did not hear
-	// meanwhile is nobody else's fault; default 2s, at least two ticks.
+	// meanwhile is nobody else's fault; default 2s, at least two ticks. It is less while leases, or the intervals of plain
+	// hosts, are so short that a gap would make somebody late.
 	MaxGap time.Duration
 	// Seed is what the jitter of grants follows from.
 	Seed uint64

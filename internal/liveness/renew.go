@@ -24,7 +24,7 @@ func (r *Roster) Renew(now time.Time, id darter.HostID, epoch darter.Epoch) (int
 // Hear takes any other word of a host when there is nothing to decide. When it reports false, Step is to be told Heard.
 func (r *Roster) Hear(now time.Time, id darter.HostID) (done bool) {
 	h := r.hosts[id]
-	if h == nil || h.state != darter.Alive || h.doubt != nil || h.unknown || r.clock.frozen {
+	if h == nil || h.state != darter.Alive || h.doubt != nil || h.overdue || h.unknown || r.clock.frozen {
 		return false
 	}
 	h.heard = r.clock.peek(now)

@@ -14,6 +14,7 @@ import (
 type Roster struct {
 	policy Policy
 	tick   time.Duration
+	maxGap time.Duration // at most, of the clock
 	clock  clock
 	rng    *rand.Rand
 	waits  [maxConfirmations + 1]time.Duration // suspicion by number of confirmations
@@ -28,19 +29,23 @@ type Roster struct {
 	started  time.Duration // when this process began
 	begun    bool          // whether started counts
 	longest  time.Duration // longest interval of any host since then
+	briefest time.Duration // shortest that a plain host announced; 0 for none
 	lastSign time.Duration // when anybody was heard last, on the inner clock
 	signs    uint64        // how often anybody was heard
 
-	zones   map[Zone]*zone
-	order   []*zone // all of them
-	tripped []*zone // whose guard is not open
-	reaping []*zone // that have hosts waiting to be forgotten
-	touched []*zone // in this step
-	total   int     // hosts that count for the guard
-	down    int     // of them, suspect or offline
-	self    guard   // of all zones together
+	zones     map[Zone]*zone
+	order     []*zone       // all of them
+	tripped   []*zone       // whose guard is not open
+	atTripped int           // the next of them to be looked at
+	reaping   queue[*zone]  // that have hosts waiting to be forgotten
+	touched   []*zone       // in this step
+	span      time.Duration // window of the guards
+	total     int           // hosts that count for the guard
+	down      int           // of them, suspect or offline
+	guardedUp int           // hosts that are up in zones whose guard is not open
+	self      guard         // of all zones together
 
-	probes  queue
+	probes  queue[*host]
 	tokens  float64 // probes that may be asked at once
 	tokenAt time.Duration
 	sampled time.Duration // when the last samples of a self-fault were taken
@@ -98,7 +103,9 @@ type host struct {
 	asked    bool // is in the queue of probes
 	gone     bool // no longer in the roster
 	shared   bool // two machines use its id
+	overdue  bool // a plain host whose announcement is; leased ones are late then
 	isDown   bool // counts as down for the guard
+	isOver   bool // counts as overdue for the guard
 	counted  bool // counts for the guard
 	isLeased bool // counts among the leased
 }
@@ -123,7 +130,7 @@ func New(cfg Config) (*Roster, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	r := &Roster{policy: cfg.Policy, tick: cfg.Tick, clock: clock{maxGap: cfg.MaxGap},
+	r := &Roster{policy: cfg.Policy, tick: cfg.Tick, maxGap: cfg.MaxGap,
 		rng:   rand.New(rand.NewPCG(cfg.Seed, cfg.Seed^0x9e3779b97f4a7c15)),
 		hosts: make(map[darter.HostID]*host), zones: make(map[Zone]*zone), wheel: wheel.New[*host](cfg.Tick),
 		tombs: tombstones{byID: make(map[darter.HostID]*tombstone)}}
@@ -144,6 +151,16 @@ func (r *Roster) adopt(p Policy) {
 	}
 	r.hurry = len(r.roll)
 	r.feed.resize(p.Limit.Feed)
+	r.setGap()
+}
+
+// setGap bounds what one step of the clock lets pass: a pause of this process must not make anybody suspect by itself.
+func (r *Roster) setGap() {
+	gap := min(r.maxGap, scaled(r.policy.Lease.Interval.Std(), r.policy.Lease.LateAfter-1))
+	if r.briefest > 0 {
+		gap = min(gap, scaled(r.briefest, r.policy.Plain.SuspectAfter-1))
+	}
+	r.clock.maxGap = max(gap, 2*r.tick)
 }
 
 // maxConfirmations bounds what is counted: more do not shorten suspicion further.
@@ -188,25 +205,26 @@ func (r *Roster) plan(h *host, due time.Duration) {
 
 func (r *Roster) out(e Effect) { r.effects = append(r.effects, e) }
 
-// queue is a line of hosts, first in, first out. A host stands in it once at most, which its users see to.
-type queue struct {
-	hosts []*host
+// queue is a line of hosts or zones, first in, first out. One stands in it once at most, which its users see to.
+type queue[T any] struct {
+	items []T
 	head  int
 }
 
-func (q *queue) len() int     { return len(q.hosts) - q.head }
-func (q *queue) push(h *host) { q.hosts = append(q.hosts, h) }
-func (q *queue) pop() *host {
-	h := q.hosts[q.head]
-	q.hosts[q.head] = nil
+func (q *queue[T]) len() int { return len(q.items) - q.head }
+func (q *queue[T]) push(x T) { q.items = append(q.items, x) }
+func (q *queue[T]) pop() T {
+	var none T
+	x := q.items[q.head]
+	q.items[q.head] = none
 	q.head++
 	switch {
-	case q.head == len(q.hosts):
-		q.hosts, q.head = q.hosts[:0], 0
-	case q.head >= 1024 && q.head*2 >= len(q.hosts):
-		n := copy(q.hosts, q.hosts[q.head:])
-		clear(q.hosts[n:])
-		q.hosts, q.head = q.hosts[:n], 0
+	case q.head == len(q.items):
+		q.items, q.head = q.items[:0], 0
+	case q.head >= 1024 && q.head*2 >= len(q.items):
+		n := copy(q.items, q.items[q.head:])
+		clear(q.items[n:])
+		q.items, q.head = q.items[:n], 0
 	}
-	return h
+	return x
 }

@@ -101,7 +101,7 @@ func (r *Roster) ticked() (more bool) {
 		r.stats.Lateness = max(0, r.clock.inner-due)
 	}
 	r.stats.Items, more = r.wheel.Advance(r.clock.inner, limit, r.fire)
-	r.checkGuards()
+	r.stats.Items += r.checkGuards(limit / 4)
 	more = r.forget() || more
 	r.stats.Items += r.dropTombstones(limit / 4)
 	r.stats.Items += r.auditSlice(limit / 4)
@@ -132,7 +132,7 @@ func (r *Roster) set(h *host, to darter.Verdict, why Reason, sign Sign, exit dar
 	if h.state != to {
 		h.since = now
 	}
-	h.state, h.word = to, sign
+	h.state, h.word, h.overdue = to, sign, false
 	r.stats.Hosts[to]++
 	if exit != darter.Running {
 		r.stats.Exits[exit]++
@@ -155,32 +155,37 @@ func (r *Roster) tally(h *host) {
 	}
 	counts := !h.gone && h.state >= darter.Alive && h.state <= darter.Offline
 	down := counts && (h.state == darter.Offline || h.state == darter.Suspect && !h.held)
-	if counts == h.counted && down == h.isDown {
+	over := counts && !h.unknown && (h.state == darter.Late || h.overdue)
+	if counts == h.counted && down == h.isDown && over == h.isOver {
 		return
 	}
-	z := h.zone
-	if h.counted {
-		z.hosts--
-		r.total--
+	z, up := h.zone, h.zone.hosts-h.zone.down
+	z.hosts += delta(h.counted, counts)
+	z.overdue += delta(h.isOver, over)
+	z.down += delta(h.isDown, down)
+	r.total += delta(h.counted, counts)
+	r.down += delta(h.isDown, down)
+	if z.isTripped {
+		r.guardedUp += z.hosts - z.down - up
 	}
-	if counts {
-		z.hosts++
-		r.total++
-	}
-	if down != h.isDown {
-		if down {
-			z.down++
-			r.down++
-			z.entered(r.clock.awake, r.window())
-		} else {
-			z.down--
-			r.down--
-			z.recovered(h.downAwake, r.clock.awake, r.window())
-		}
-	}
-	if down && !h.isDown {
+	switch {
+	case down && !h.isDown:
+		z.entered(r.clock.awake, r.window())
 		h.downAwake = r.clock.awake
+	case h.isDown && !down:
+		z.recovered(h.downAwake, r.clock.awake, r.window())
 	}
-	h.counted, h.isDown = counts, down
+	h.counted, h.isDown, h.isOver = counts, down, over
 	r.touch(z)
+}
+
+// delta is how a count changes with one host, of which what is counted was true or not, and is or is not.
+func delta(was, is bool) int {
+	switch {
+	case is && !was:
+		return 1
+	case was && !is:
+		return -1
+	}
+	return 0
 }

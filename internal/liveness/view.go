@@ -69,6 +69,7 @@ type ZoneState struct {
 	Guard         Guard
 	Since         time.Time // of the guard
 	Hosts, Down   int       // draining ones do not count
+	Overdue       int       // not down yet, but a word of theirs is overdue
 	Waiting       int       // to be forgotten
 	OverrideUntil time.Time // zero when no operator took the guard off
 }
@@ -78,7 +79,7 @@ func (r *Roster) Zones() []ZoneState {
 	at := func(awake time.Duration) time.Time { return r.clock.base.Add(r.clock.real - (r.clock.awake - awake)) }
 	out := make([]ZoneState, 0, len(r.order))
 	for _, z := range r.order {
-		s := ZoneState{Zone: z.name, Guard: z.guard.level, Since: at(z.guard.since), Hosts: z.hosts, Down: z.down, Waiting: z.forget.len()}
+		s := ZoneState{Zone: z.name, Guard: z.guard.level, Since: at(z.guard.since), Hosts: z.hosts, Down: z.down, Overdue: z.overdue, Waiting: z.forget.len()}
 		if z.guard.off > r.clock.awake {
 			s.OverrideUntil = at(z.guard.off)
 		}

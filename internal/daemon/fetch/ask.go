@@ -21,9 +21,10 @@ type asking struct {
 	ask      pick.Ask
 	cancel   context.CancelFunc
 	received atomic.Int64
-	stalled  bool // cancelled because nothing came
-	dropped  bool // cancelled because it is not needed
-	pieces   int  // committed
+	seen     int64 // of it, at the last look
+	stalled  bool  // cancelled because nothing came
+	dropped  bool  // cancelled because it is not needed
+	pieces   int   // committed
 }
 
 // storeError marks a failure of this host's store: no parent and no source can mend it.
@@ -44,6 +45,7 @@ func (l *loop) start(a pick.Ask) {
 		})
 		return
 	}
+	l.links[a.From].vigil.owe(now())
 	link := *l.links[a.From]
 	d.spawn(func() {
 		defer cancel()
@@ -145,6 +147,7 @@ func (d *download) pace(ctx context.Context, n int, source bool) error {
 func (l *loop) parentEnded(k *asking, p darter.Piece, err error) {
 	delete(l.asks, k.ask.ID)
 	t := now()
+	l.paid(k, err, t)
 	switch kind := darter.KindOf(err); {
 	case err == nil:
 		l.took(k, p, t)

@@ -104,6 +104,7 @@ type FailReason string
 // Reasons of failed asks.
 const (
 	Stalled    FailReason = "stalled"
+	Silent     FailReason = "silent" // no sign of life
 	BadBytes   FailReason = "bad_bytes"
 	Gone       FailReason = "unreachable"
 	NotThere   FailReason = "not_held"

@@ -40,6 +40,8 @@ type Neighbours interface {
 	// reported all of them (nil), or the link breaks. A parent that holds another version of the content
 	// is darter.Conflict; heard is called from one goroutine.
 	Watch(ctx context.Context, t darter.TaskID, version string, p darter.Parent, wanted darter.PieceSet, heard func(darter.Holding)) error
+	// Alive asks p for a sign of life and returns nil as soon as it gives one, of whatever kind.
+	Alive(ctx context.Context, p darter.Parent) error
 	// Fetch asks for one piece and writes it to w as it arrives, without committing. progress is called with the number of
 	// bytes received so far, at least once per 256 KiB. The returned piece carries number,
 	// offset, length and CRC as the parent states them; fetch checks them.

@@ -120,9 +120,10 @@ func (l *loop) step() time.Duration {
 	t := now()
 	l.converse(t)
 	l.picker.Urgent(l.d.urgent())
-	for id, a := range l.asks {
-		l.picker.Progress(id, a.received.Load(), t)
+	for _, a := range l.asks {
+		l.progress(a, t)
 	}
+	l.watchOver(t)
 	grants := l.picker.Granted()
 	held := t.Before(l.retryAt)
 	if held {

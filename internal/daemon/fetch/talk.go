@@ -20,6 +20,7 @@ type link struct {
 	relays bool // it can send a piece from an offset on
 	live   bool // the stream of its holdings is open
 	lost   bool // it really failed
+	vigil  vigil
 }
 
 // converse opens the conversation with the scheduler when there should be one.
@@ -136,6 +137,10 @@ func (l *loop) join(p darter.Parent) {
 	l.picker.Join(p.Peer, p.Host.Kind == darter.Seed)
 	ctx, cancel := context.WithCancel(d.ctx)
 	k := &link{parent: p, cancel: cancel, live: true}
+	if old := l.links[p.Peer]; old != nil {
+		k.vigil.owes = old.vigil.owes
+	}
+	k.vigil.hear(now())
 	l.links[p.Peer] = k
 	d.spawn(func() {
 		defer cancel()
@@ -159,6 +164,7 @@ func (l *loop) heard(id darter.PeerID, h darter.Holding) {
 		l.picker.Holds(id, h.Number)
 	}
 	l.lively = now()
+	k.vigil.hear(l.lively)
 }
 
 // unlinked notes that a parent's stream ended: in peace (nil), or because the parent is gone or holds
@@ -168,17 +174,14 @@ func (l *loop) unlinked(k *link, err error) {
 	if err == nil || l.d.ctx.Err() != nil {
 		return
 	}
-	l.picker.Gone(k.parent.Peer)
-	k.lost = true
+	if k.lost { // its silence was noticed first
+		return
+	}
 	reason := Gone
 	if darter.KindOf(err) == darter.Conflict {
 		reason = OldVersion
 	}
-	l.failed(k.parent.Peer, reason)
-	if l.talk != nil {
-		l.talk.Report(darter.Report{Kind: darter.NeedOthers, Lost: []darter.Parent{k.parent}})
-		l.askedFor = now()
-	}
+	l.lose(k, reason)
 }
 
 func (l *loop) failed(id darter.PeerID, why FailReason) {

@@ -49,6 +49,7 @@ type node struct {
 	lie    atomic.Bool  // serves wrong bytes with a matching CRC
 	bad    atomic.Bool  // serves wrong bytes with the right CRC
 	mute   atomic.Bool  // accepts requests and never answers
+	frozen atomic.Bool  // the same, and gives no sign of life
 	shut   atomic.Bool  // refuses connections for pieces, but not for what it holds
 	busy   atomic.Int32 // how many requests are still turned away
 	addr   netip.AddrPort
@@ -341,6 +342,18 @@ func (x neighbours) Relay(ctx context.Context, id darter.TaskID, m uint32, from 
 	}
 }
 
+func (x neighbours) Alive(ctx context.Context, p darter.Parent) error {
+	n := x.peer(p.Peer)
+	switch {
+	case n == nil || n.dead.Load():
+		return errGone
+	case n.frozen.Load():
+		<-ctx.Done()
+		return &darter.Error{Kind: darter.TimedOut, Op: "ask for a sign of life", Err: ctx.Err()}
+	}
+	return nil
+}
+
 // meet is what a node does with a request before it looks for the piece.
 func (n *node) meet(ctx context.Context) error {
 	time.Sleep(time.Millisecond)
@@ -351,7 +364,7 @@ func (n *node) meet(ctx context.Context) error {
 		return &darter.Error{Kind: darter.Unavailable, Op: "ask parent", Err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}
 	case n.busy.Add(-1) >= 0:
 		return &darter.Error{Kind: darter.Unavailable, Op: "ask parent", Err: errors.New("busy")}
-	case n.mute.Load():
+	case n.mute.Load() || n.frozen.Load():
 		<-ctx.Done()
 		return ctx.Err()
 	}
@@ -398,6 +411,9 @@ func (x neighbours) Fetch(ctx context.Context, id darter.TaskID, m uint32, from 
 	for at := 0; at < len(data); {
 		if n.dead.Load() {
 			return darter.Piece{}, errGone
+		}
+		if n.frozen.Load() {
+			<-ctx.Done()
 		}
 		step := min(256<<10, len(data)-at)
 		time.Sleep(time.Duration(step) * time.Second / (100 << 20))

@@ -8,7 +8,12 @@ import (
 	"net/netip"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/status"
+
 	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/api/wire"
 	"github.com/darter-p2p/darter/internal/store"
 	"github.com/darter-p2p/darter/internal/vortex"
 )
@@ -92,6 +97,23 @@ func (n *Neighbours) Relay(ctx context.Context, t darter.TaskID, number uint32, 
 	w store.PieceWriter, progress func(int64),
 ) (darter.Piece, error) {
 	return n.cfg.Pieces.Relay(ctx, from, t, number, span, vortex.Start{Offset: offset, Sole: sole}, w, progress)
+}
+
+// Alive asks p whether it is well, on the connection on which it tells what it holds. Any answer is a sign of life, one
+// that says otherwise included. No answer before ctx ends is darter.TimedOut or darter.Unavailable.
+func (n *Neighbours) Alive(ctx context.Context, p darter.Parent) error {
+	op := fmt.Sprintf("ask %s (%s) for a sign of life", p.Host.ID, p.Host.Endpoint())
+	link, err := n.links.acquire(p.Host.Endpoint())
+	if err != nil {
+		return &darter.Error{Kind: darter.Unavailable, Op: op, Err: err}
+	}
+	defer n.links.release(link)
+	_, err = healthv1.NewHealthClient(link.conn).Check(ctx, &healthv1.HealthCheckRequest{})
+	switch status.Code(err) {
+	case codes.DeadlineExceeded, codes.Unavailable, codes.Canceled:
+		return wire.FromStatus(op, err)
+	}
+	return nil
 }
 
 // Watch reports which of the wanted pieces p holds, as it gets them, until p has reported all it can (nil),

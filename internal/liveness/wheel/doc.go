@@ -1,8 +1,10 @@
 // Package wheel keeps what is due later: a hierarchical timing wheel without a clock.
 //
-//	Add(item, due) ─▶ level 2: 64 slots of 4096 ticks ─┐ a slot whose time has come
-//	                  level 1: 64 slots of   64 ticks ─┤ is filed again, one level down
-//	                  level 0: 64 slots of    1 tick  ─┴▶ pending ─▶ Advance(now, limit, fire)
+//	Add(item, due) ─▶ level 1: 4096 slots of 4096 ticks ─┐ a slot whose time has come is filed again, one level down
+//	                  level 0: 4096 slots of    1 tick  ─┴▶ pending ─▶ Advance(now, limit, fire)
+//
+// The levels are wide because filing again comes in lumps: with narrow ones, every 64th tick has 64 ticks' worth of it. What is
+// due within 4095 ticks, a quarter of an hour of quarter seconds, is never filed again.
 //
 // It is meant to be used lazily: what keeps an item alive does not move its timer, it writes a time down; when the
 // timer fires, its owner reads that time again and adds the item once more if it is not due yet. A million

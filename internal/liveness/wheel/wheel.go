@@ -1,14 +1,11 @@
 package wheel
 
-import (
-	"math/bits"
-	"time"
-)
+import "time"
 
 const (
-	slotBits = 6
-	slots    = 1 << slotBits
-	levels   = 3
+	slotBits = 12
+	slots    = 1 << slotBits // 64 * 64, as occupied needs it
+	levels   = 2
 	mask     = slots - 1
 	// span is how many ticks ahead a slot exists for. What is due later waits in the last one and is filed again.
 	span = 1 << (slotBits * levels)
@@ -29,7 +26,7 @@ type Wheel[T any] struct {
 	tick   time.Duration
 	cursor int64 // ticks that are over
 	heads  [lists]list
-	full   [levels]uint64 // which slots hold something
+	full   [levels]occupied
 	nodes  []*[chunk]node[T]
 	free   Timer
 	used   uint32 // nodes ever taken
@@ -140,9 +137,9 @@ func (w *Wheel[T]) open() int {
 		if w.cursor&(1<<(slotBits*level)-1) != 0 {
 			continue
 		}
-		s := w.cursor >> (slotBits * level) & mask
-		if w.full[level]&(1<<s) != 0 {
-			return level*slots + int(s)
+		s := int(w.cursor >> (slotBits * level) & mask)
+		if w.full[level].has(s) {
+			return level*slots + s
 		}
 	}
 	return noList
@@ -152,12 +149,12 @@ func (w *Wheel[T]) open() int {
 func (w *Wheel[T]) nextTick() (int64, bool) {
 	best, any := int64(0), false
 	for level := range levels {
-		if w.full[level] == 0 {
+		here := w.cursor >> (slotBits * level)
+		distance, some := w.full[level].after(int(here & mask))
+		if !some {
 			continue
 		}
-		here := w.cursor >> (slotBits * level)
-		ahead := bits.RotateLeft64(w.full[level], -int((here+1)&mask)) // the slot after this one becomes bit 0
-		t := (here + 1 + int64(bits.TrailingZeros64(ahead))) << (slotBits * level)
+		t := (here + int64(distance)) << (slotBits * level)
 		if !any || t < best {
 			best, any = t, true
 		}
@@ -194,7 +191,7 @@ func (w *Wheel[T]) push(t Timer, n *node[T], to uint16) {
 		w.at(l.last).next = t
 	}
 	l.last = t
-	w.full[to/slots] |= 1 << (to % slots)
+	w.full[to/slots].set(int(to % slots))
 }
 
 func (w *Wheel[T]) unlink(t Timer, n *node[T]) {
@@ -210,7 +207,7 @@ func (w *Wheel[T]) unlink(t Timer, n *node[T]) {
 		w.at(n.next).prev = n.prev
 	}
 	if l.first == 0 {
-		w.full[n.list/slots] &^= 1 << (n.list % slots)
+		w.full[n.list/slots].clear(int(n.list % slots))
 	}
 	n.next, n.prev, n.list = 0, 0, noList
 }

@@ -32,7 +32,7 @@ func TestLikeAScan(t *testing.T) {
 		w, dumb := New[int](tick), scan{due: map[int]int64{}, tick: tick}
 		timers := map[int]Timer{}
 		now, next := time.Duration(0), 0
-		later := rapid.OneOf(rapid.Int64Range(0, 100), rapid.Int64Range(0, 70*64), rapid.Int64Range(0, 70*64*64), rapid.Int64Range(0, 3*span))
+		later := rapid.OneOf(rapid.Int64Range(0, 100), rapid.Int64Range(0, 70*64), rapid.Int64Range(0, 2*slots), rapid.Int64Range(0, 70*slots), rapid.Int64Range(0, 3*span))
 		due := func(t *rapid.T) (time.Duration, int64) {
 			n := later.Draw(t, "ticks")
 			less := time.Duration(rapid.IntRange(0, 9).Draw(t, "less")) * time.Millisecond
@@ -106,6 +106,31 @@ func TestLikeAScan(t *testing.T) {
 				}
 			},
 		})
+	})
+}
+
+// TestNextOccupied: the next slot that holds something is the one that a walk round the level finds.
+func TestNextOccupied(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var o occupied
+		full := map[int]bool{}
+		slot := rapid.OneOf(rapid.IntRange(0, slots-1), rapid.SampledFrom([]int{0, 63, 64, 127, slots - 64, slots - 1}))
+		for range rapid.IntRange(0, 20).Draw(t, "changes") {
+			s := slot.Draw(t, "slot")
+			if full[s] = rapid.Bool().Draw(t, "full"); full[s] {
+				o.set(s)
+			} else {
+				o.clear(s)
+			}
+		}
+		from := slot.Draw(t, "from")
+		want, some := 0, false
+		for d := 1; d <= slots && !some; d++ {
+			want, some = d, full[(from+d)%slots]
+		}
+		if got, any := o.after(from); any != some || any && got != want || o.has(from) != full[from] {
+			t.Fatalf("after %d: %d %v, want %d %v", from, got, any, want, some)
+		}
 	})
 }
 
