@@ -66,6 +66,12 @@ func New(cfg Config) (*Daemon, error) {
 		return nil, err
 	}
 	d.disk = st
+	if d.host.Storage == 0 { // on a full disk it stays unknown, which costs a comparison of inventories
+		d.host.Storage, _ = st.Identity()
+	}
+	if d.host.Epoch == 0 { // once nobody else uses the folder
+		d.host.Epoch = nextEpoch(cfg.DataDir, time.Now())
+	}
 	for _, build := range []func() error{d.buildServing, d.buildUpwards, d.buildFetching, d.buildDoors} {
 		if err := build(); err != nil {
 			d.close()
@@ -105,9 +111,6 @@ func introduce(cfg Config) darter.Host {
 	}
 	if h.ID == "" {
 		h.ID = identity.HostID(h.IP, h.Hostname, h.Kind)
-	}
-	if h.Epoch == 0 {
-		h.Epoch = darter.Epoch(time.Now().UnixNano())
 	}
 	if cfg.UploadRate > 0 && h.Network.MaxTx == 0 {
 		h.Network.MaxTx = uint64(cfg.UploadRate) * 8

@@ -142,6 +142,8 @@ func (h *hub) stepLocked(ev swarm.Event) []news {
 			}
 		case swarm.TriggerSeed:
 			h.triggerLocked(e)
+		case swarm.Disproved:
+			h.doubtedLocked(e.Host)
 		case swarm.Wake:
 			h.mu.wake = e.At
 			signal(h.wakeUp)
@@ -152,8 +154,7 @@ func (h *hub) stepLocked(ev swarm.Event) []news {
 
 func (h *hub) pushLocked(peer darter.PeerID, e swarm.Effect) {
 	if c := h.mu.streams[peer]; c != nil && !c.push(e) {
-		c.end(&darter.Error{Kind: darter.Unavailable, Op: "schedule " + string(peer), Err: errors.New("the client does not read its stream"),
-			Hint: "the download goes on without the scheduler"})
+		c.unread()
 	}
 }
 

@@ -260,6 +260,14 @@ func (h *hub) stockLocked(id darter.HostID) *stock {
 	return st
 }
 
+// doubtedLocked has the inventory of a host compared again, as soon as one may be: a child said that something is not there, and
+// the host itself has the last word.
+func (h *hub) doubtedLocked(id darter.HostID) {
+	if st := h.mu.stock[id]; st != nil {
+		st.compared = darter.InventoryDigest{}
+	}
+}
+
 // StreamBroken implements Leases.
 func (h *hub) StreamBroken(host darter.HostID, _ darter.Epoch, _ LeaseConn, err error) {
 	if err != nil {

@@ -181,6 +181,18 @@ func (s *Server) startReader(c *conversation, in schedulerv2.Scheduler_AnnounceP
 	}()
 }
 
+// startWriter writes a stream beside its handler. What it returns is closed when the writer has ended.
+func (s *Server) startWriter(c *conversation, out schedulerv2.Scheduler_AnnouncePeerServer) <-chan struct{} {
+	written := make(chan struct{})
+	s.readers.Add(1)
+	go func() {
+		defer s.readers.Done()
+		defer close(written)
+		c.write(out, s.cfg.SendTimeout)
+	}()
+	return written
+}
+
 // unary reports calls, and says clearly what is not served.
 func (s *Server) unary(ctx context.Context, m any, info *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
 	out, err := next(ctx, m)

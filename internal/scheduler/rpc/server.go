@@ -102,7 +102,7 @@ func (s *Server) AnnounceHost(ctx context.Context, m *schedulerv2.AnnounceHostRe
 	}
 	md, _ := metadata.FromIncomingContext(ctx)
 	host.Native = first(md, wire.MetaNative) == "1"
-	host.Epoch = epochOf(md)
+	host.Epoch, host.Storage, host.Keeps = epochOf(md), storageOf(md), keepsOf(md)
 	if m.GetInterval().IsValid() {
 		host.Interval = min(max(m.GetInterval().AsDuration(), 0), maxInterval)
 	}
@@ -247,6 +247,25 @@ func epochOf(md metadata.MD) darter.Epoch {
 		return 0 // a plain Dragonfly daemon
 	}
 	return darter.Epoch(v)
+}
+
+func storageOf(md metadata.MD) darter.StorageID {
+	v, err := strconv.ParseUint(first(md, wire.MetaStorage), 16, 64)
+	if err != nil {
+		return 0 // it does not say
+	}
+	return darter.StorageID(v)
+}
+
+// maxKeeps bounds for how long a word about content may count.
+const maxKeeps = 365 * 24 * time.Hour
+
+func keepsOf(md metadata.MD) time.Duration {
+	v, err := strconv.ParseUint(first(md, wire.MetaKeeps), 10, 32)
+	if err != nil {
+		return 0
+	}
+	return min(time.Duration(v)*time.Second, maxKeeps)
 }
 
 func invalid(op string, err error) error {
