@@ -2,6 +2,7 @@ package scheduler_test
 
 import (
 	"context"
+	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,7 +12,12 @@ import (
 
 	commonv2 "d7y.io/api/v2/pkg/apis/common/v2"
 	schedulerv2 "d7y.io/api/v2/pkg/apis/scheduler/v2"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/test/bufconn"
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	"github.com/darter-p2p/darter"
@@ -240,5 +246,52 @@ func TestAStoreThatCameBackNeedsNotBeTold(t *testing.T) {
 			t.Errorf("after a restart with an empty store: told of %d tasks, and %d known, want none", told, r.view("host").Copies)
 		}
 		l.cancel()
+	})
+}
+
+// TestTombstonesAndDrainsSurviveARestart: who left is still known to have left, and a late word of that run still refused; what an
+// operator wants drained stays so.
+func TestTombstonesAndDrainsSurviveARestart(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		var orders *bufconn.Listener
+		again := func(c *scheduler.Config) {
+			orders = bufconn.Listen(64 << 10)
+			c.DataDir, c.Operator = dir, orders
+		}
+		r := start(t, again)
+		l := r.lessee("leaver", "10.0.0.5")
+		l.begin()
+		r.announce("drained", 0, "10.0.0.6")
+		conn, err := grpc.NewClient("passthrough:///operator", grpc.WithTransportCredentials(insecure.NewCredentials()),
+			grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return orders.DialContext(ctx) }))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := darterv1.NewOperatorClient(conn).DrainHost(t.Context(), &darterv1.DrainHostRequest{HostId: "drained", Reason: "test"}); err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.Close()
+		l.cancel()
+		ctx := metadata.AppendToOutgoingContext(native(t.Context()), wire.MetaEpoch, "1")
+		if _, err := r.client.DeleteHost(ctx, &schedulerv2.DeleteHostRequest{HostId: "leaver"}); err != nil {
+			t.Fatal(err)
+		}
+		r.stop()
+
+		r = start(t, again)
+		defer r.stop()
+		gone, err := darterv1.NewRosterClient(r.conn).ShowHost(t.Context(), &darterv1.ShowHostRequest{HostId: "leaver"})
+		if err != nil || !gone.GetGone() || gone.GetVerdict() != "left" || gone.GetEpoch() != 1 {
+			t.Errorf("who left is shown as %v, %v", gone, err)
+		}
+		late := &schedulerv2.AnnounceHostRequest{Interval: durationpb.New(time.Minute), Host: &commonv2.Host{Id: "leaver", Hostname: "leaver", Ip: "10.0.0.5", Port: 4000, DownloadPort: 4000}}
+		if _, err := r.client.AnnounceHost(ctx, late); status.Code(err) != codes.FailedPrecondition {
+			t.Errorf("a late announcement of the run that left: %v", err)
+		}
+		r.announce("drained", 0, "10.0.0.6")
+		if v := r.view("drained"); v.Verdict != darter.Draining {
+			t.Errorf("the drained host is %s", v.Verdict)
+		}
 	})
 }

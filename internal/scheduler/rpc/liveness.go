@@ -171,13 +171,35 @@ func refusal(host darter.Host, effects []liveness.Effect) error {
 	return nil
 }
 
-// recall takes hosts that were known before this process started.
-func (h *hub) recall(hosts []darter.Host) {
+// knownFrom returns a page of the hosts, and where the next one begins; -1 at the end.
+func (h *hub) knownFrom(from, limit int) (out []Known, next int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	views, next := h.mu.swarm.HostPage(from, limit)
+	for _, v := range views {
+		s, _ := h.mu.roster.Host(v.Host.ID)
+		out = append(out, Known{Host: *v.Host, Drained: s.Drain && !s.Tombstone})
+	}
+	return out, next
+}
+
+func (h *hub) goneFrom(from, limit int) ([]liveness.Tombstone, int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.mu.roster.Tombstones(from, limit)
+}
+
+// recall takes hosts and tombstones that were there before this process started.
+func (h *hub) recall(hosts []Known, gone []liveness.Tombstone) {
 	h.mu.Lock()
 	var out []news
-	for _, host := range hosts {
+	for _, s := range gone {
+		out = append(out, h.judgeLocked(liveness.Buried{Tombstone: s})...)
+	}
+	for _, known := range hosts {
+		host := known.Host
 		out = append(out, h.stepLocked(swarm.HostAnnounced{Host: host})...)
-		out = append(out, h.judgeLocked(liveness.Restored{Announced: liveness.Announced{Host: host.ID, Epoch: host.Epoch, Native: host.Native, Interval: host.Interval,
+		out = append(out, h.judgeLocked(liveness.Restored{Drained: known.Drained, Announced: liveness.Announced{Host: host.ID, Epoch: host.Epoch, Native: host.Native, Interval: host.Interval,
 			Zone: liveness.ZoneOf(host.Cluster, host.IDC, host.Location), Addr: host.Endpoint(), Storage: storageName(host.Storage)}})...)
 	}
 	out = append(out, h.judgeLocked(liveness.Restarted{})...)

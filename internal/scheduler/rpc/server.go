@@ -48,8 +48,32 @@ func New(cfg Config) (*Server, error) {
 	return &Server{cfg: cfg, hub: h, seeds: newSeeds(cfg, h), leases: leases}, nil
 }
 
-// Remember takes hosts that were known before a restart, or none at a first start. Call it once, before Run.
-func (s *Server) Remember(hosts []darter.Host) { s.hub.recall(hosts) }
+// Known is a host as it is to be known after a restart.
+type Known struct {
+	darter.Host
+	Drained bool `json:",omitempty"` // an operator wants it to take nothing new on
+}
+
+// Remember takes hosts and tombstones that were there before a restart, or none at a first start. Call it once, before Run.
+func (s *Server) Remember(hosts []Known, gone []liveness.Tombstone) { s.hub.recall(hosts, gone) }
+
+// snapshotPage bounds how many records are read under one lock.
+const snapshotPage = 512
+
+// Snapshot returns what Remember takes. Hosts that come and go meanwhile may be missed.
+func (s *Server) Snapshot() (hosts []Known, gone []liveness.Tombstone) {
+	for from := 0; from >= 0; {
+		var page []Known
+		page, from = s.hub.knownFrom(from, snapshotPage)
+		hosts = append(hosts, page...)
+	}
+	for from := 0; from >= 0; {
+		var page []liveness.Tombstone
+		page, from = s.hub.goneFrom(from, snapshotPage)
+		gone = append(gone, page...)
+	}
+	return hosts, gone
+}
 
 // SetPolicy puts a liveness policy in force. Source and document are what people are shown.
 func (s *Server) SetPolicy(p liveness.Policy, source, document string) error {
