@@ -48,7 +48,9 @@ type Daemon struct {
 
 	mu struct {
 		sync.Mutex
-		knows map[netip.AddrPort]bool // schedulers that were told what this host holds
+		knows map[netip.AddrPort]bool // schedulers that heard of this host
+		owed  map[netip.AddrPort]bool // of them, those of which it is not known yet whether they ask what it holds
+		due   map[netip.AddrPort]bool // those that do not: they are to be told
 	}
 }
 
@@ -59,7 +61,7 @@ func New(cfg Config) (*Daemon, error) {
 		return nil, err
 	}
 	d := &Daemon{cfg: cfg, ready: make(chan struct{}), recall: make(chan struct{}, 1), holdings: announce.NewHoldings()}
-	d.mu.knows = map[netip.AddrPort]bool{}
+	d.mu.knows, d.mu.owed, d.mu.due = map[netip.AddrPort]bool{}, map[netip.AddrPort]bool{}, map[netip.AddrPort]bool{}
 	d.host = introduce(cfg)
 	st, err := disk.Open(disk.Config{Dir: filepath.Join(cfg.DataDir, "store"), IdleFiles: disk.DefaultConfig().IdleFiles, Events: cfg.Events.Store})
 	if err != nil {
@@ -185,7 +187,7 @@ func (d *Daemon) buildUpwards() (err error) {
 	ac.Host, ac.Members, ac.Schedulers, ac.Events = d.facts.Host, d.members, d.schedulers, d.cfg.Events.Announce
 	ac.Interval = d.cfg.AnnounceInterval
 	ac.Leases, ac.Inventory, ac.Load = leaser{d.schedulers}, d.holdings, d.load
-	ac.Events.Announced = d.announced
+	ac.Events.Announced, ac.Events.Leased, ac.Events.LeaseEnded = d.announced, d.leased, d.leaseEnded
 	d.announcer, err = announce.New(ac)
 	return err
 }
@@ -268,34 +270,6 @@ func (d *Daemon) remembered(set []netip.AddrPort, file string) {
 	d.holdings.Divide(set)
 	if f := d.cfg.Events.Membership.FromFile; f != nil {
 		f(set, file)
-	}
-}
-
-// returned makes a scheduler that was away hear of this host at once, and then of what it holds.
-func (d *Daemon) returned(at netip.AddrPort) {
-	d.mu.Lock()
-	delete(d.mu.knows, at)
-	d.mu.Unlock()
-	d.announcer.Kick(at)
-	if f := d.cfg.Events.Schedulers.Returned; f != nil {
-		f(at)
-	}
-}
-
-// announced has the content told to a scheduler that heard of this host for the first time.
-func (d *Daemon) announced(at netip.AddrPort, took time.Duration) {
-	d.mu.Lock()
-	first := !d.mu.knows[at]
-	d.mu.knows[at] = true
-	d.mu.Unlock()
-	if first {
-		select {
-		case d.recall <- struct{}{}:
-		default: // one is due already
-		}
-	}
-	if f := d.cfg.Events.Announce.Announced; f != nil {
-		f(at, took)
 	}
 }
 
