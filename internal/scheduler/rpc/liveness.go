@@ -128,11 +128,12 @@ func (h *hub) unreachedLocked(by darter.HostID, parent darter.PeerID) []news {
 	return h.judgeLocked(liveness.ChildFailed{Host: p.Host.ID, By: by})
 }
 
-// announced takes a host's record. A run that another one took the place of is refused, as is a host too many.
-func (h *hub) announced(host darter.Host, conn uint64) (fresh bool, err error) {
+// announced takes a host's record, and the interval that it promised, which may make no sense. A run that another one took the
+// place of is refused, as is a host too many.
+func (h *hub) announced(host darter.Host, promised time.Duration, conn uint64) (fresh bool, err error) {
 	h.mu.Lock()
 	_, known := h.mu.swarm.Host(host.ID)
-	effects := h.mu.roster.Step(time.Now(), liveness.Announced{Host: host.ID, Epoch: host.Epoch, Native: host.Native, Interval: host.Interval,
+	effects := h.mu.roster.Step(time.Now(), liveness.Announced{Host: host.ID, Epoch: host.Epoch, Native: host.Native, Interval: promised,
 		Zone: liveness.ZoneOf(host.Cluster, host.IDC, host.Location), Conn: conn, Addr: host.Endpoint(), Storage: storageName(host.Storage)})
 	var out []news
 	if err = refusal(host, effects); err == nil {

@@ -91,11 +91,16 @@ func (h *hub) Zones() ([]darter.ZoneStatus, float64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var out []darter.ZoneStatus
+	stats := h.mu.roster.Stats()
 	for _, z := range h.mu.roster.Zones() {
-		out = append(out, zoneStatus(z))
+		s := zoneStatus(z)
+		if stats.SelfFault { // whatever a zone's own guard says, nothing advances
+			s.Guard = liveness.GuardSelf.String()
+		}
+		out = append(out, s)
 	}
 	slices.SortFunc(out, func(a, b darter.ZoneStatus) int { return strings.Compare(a.Zone, b.Zone) })
-	return out, float64(h.mu.roster.Stats().Multiplier)
+	return out, float64(stats.Multiplier)
 }
 
 func zoneStatus(z liveness.ZoneState) darter.ZoneStatus {

@@ -127,10 +127,9 @@ func (s *Server) AnnounceHost(ctx context.Context, m *schedulerv2.AnnounceHostRe
 	md, _ := metadata.FromIncomingContext(ctx)
 	host.Native = first(md, wire.MetaNative) == "1"
 	host.Epoch, host.Storage, host.Keeps = epochOf(md), storageOf(md), keepsOf(md)
-	if m.GetInterval().IsValid() {
-		host.Interval = min(max(m.GetInterval().AsDuration(), 0), maxInterval)
-	}
-	fresh, err := s.hub.announced(host, connOf(ctx))
+	promised := intervalOf(m.GetInterval())
+	host.Interval = max(promised, 0)
+	fresh, err := s.hub.announced(host, promised, connOf(ctx))
 	tell(s.cfg.Events.HostAnnounced, HostAnnounced{Host: host, New: fresh && err == nil, Err: err})
 	if err != nil {
 		return nil, wire.Status(err)
@@ -143,6 +142,17 @@ func (s *Server) AnnounceHost(ctx context.Context, m *schedulerv2.AnnounceHostRe
 
 // maxInterval bounds how long a host may keep itself known without a word.
 const maxInterval = 24 * time.Hour
+
+// intervalOf reads an interval: 0 when none is named, below 0 when it makes no sense.
+func intervalOf(m *durationpb.Duration) time.Duration {
+	switch {
+	case m == nil:
+		return 0
+	case !m.IsValid() || m.AsDuration() < 0:
+		return -1
+	}
+	return min(m.AsDuration(), maxInterval)
+}
 
 // DeleteHost takes a host's farewell. One that is not known has left already.
 func (s *Server) DeleteHost(ctx context.Context, m *schedulerv2.DeleteHostRequest) (*emptypb.Empty, error) {
