@@ -50,7 +50,9 @@ type Report struct {
 	Kind  ReportKind
 	Piece Piece
 	Lost  []Parent
-	Err   error
+	// Missing says with PieceFailed that the parent answered, and that it does not hold what it was believed to hold.
+	Missing bool
+	Err     error
 }
 
 // Outcome is how a peer's part ended.

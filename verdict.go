@@ -75,6 +75,10 @@ type HostEvent struct {
 	Exit      Exit
 	Times     int    // how often in a row
 	Policy    uint64 // number of the policy that decided
+
+	Run    uint64 // of the scheduler, which numbers its events anew; 0 where it is not told
+	Gap    bool   // no event, but the place of some that are missing, up to Seq; only Run and Missed are set as well
+	Missed uint64 // how many; 0 when nobody knows
 }
 
 // ParseExit reads what String writes; what is unknown counts as Running.

@@ -11,6 +11,8 @@ import (
 const (
 	MetaNative  = "darter-native"  // "1" on every call and in every response header of our own processes
 	MetaEpoch   = "darter-epoch"   // decimal uint64: which run of a host speaks (AnnounceHost, DeleteHost)
+	MetaStorage = "darter-storage" // hexadecimal uint64: the content store of the host that announces itself (AnnounceHost)
+	MetaKeeps   = "darter-keeps"   // decimal seconds for which that host keeps content that nobody reads (AnnounceHost); absent: it does not say
 	MetaVersion = "darter-version" // version of a content (SyncPieces, both directions); absent matches anything
 	MetaRelay   = "darter-relay"   // "1" (SyncPieces, both directions): pieces that still arrive are reported, too, with length 0
 	MetaHeld    = "darter-held"    // PieceSet.String() of what a registering peer holds already (AnnouncePeer); may be absent

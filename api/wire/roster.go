@@ -57,19 +57,25 @@ func ToHostStatus(m *darterv1.HostStatus) (darter.HostStatus, error) {
 
 // FromHostEvent writes a line of a timeline.
 func FromHostEvent(e darter.HostEvent) *darterv1.HostEvent {
+	if e.Gap {
+		return &darterv1.HostEvent{Seq: e.Seq, Run: e.Run, Gap: true, Missed: e.Missed}
+	}
 	return &darterv1.HostEvent{Seq: e.Seq, At: FromTime(e.At), HostId: string(e.Host), Epoch: uint64(e.Epoch), From: e.From.String(), To: e.To.String(),
-		Reason: e.Reason, Evidence: e.Evidence, LastHeard: FromTime(e.LastHeard), Policy: e.Policy, Exit: e.Exit.String(), Times: uint32(e.Times)}
+		Reason: e.Reason, Evidence: e.Evidence, LastHeard: FromTime(e.LastHeard), Policy: e.Policy, Exit: e.Exit.String(), Times: uint32(e.Times), Run: e.Run}
 }
 
 // ToHostEvent reads it. A verdict that does not exist here, of a newer scheduler, becomes 0.
 func ToHostEvent(m *darterv1.HostEvent) (darter.HostEvent, error) {
+	if m.GetGap() {
+		return darter.HostEvent{Seq: m.GetSeq(), Run: m.GetRun(), Gap: true, Missed: m.GetMissed()}, nil
+	}
 	if err := checkID("host id", m.GetHostId()); err != nil {
 		return darter.HostEvent{}, err
 	}
 	from, _ := darter.ParseVerdict(m.GetFrom())
 	to, _ := darter.ParseVerdict(m.GetTo())
 	return darter.HostEvent{Seq: m.GetSeq(), At: ToTime(m.GetAt()), Host: darter.HostID(m.GetHostId()), Epoch: darter.Epoch(m.GetEpoch()), From: from, To: to,
-		Reason: cut(m.GetReason()), Evidence: cut(m.GetEvidence()), LastHeard: ToTime(m.GetLastHeard()), Policy: m.GetPolicy(), Exit: darter.ParseExit(m.GetExit()), Times: int(m.GetTimes())}, nil
+		Reason: cut(m.GetReason()), Evidence: cut(m.GetEvidence()), LastHeard: ToTime(m.GetLastHeard()), Policy: m.GetPolicy(), Exit: darter.ParseExit(m.GetExit()), Times: int(m.GetTimes()), Run: m.GetRun()}, nil
 }
 
 // FromZoneStatus writes the state of a zone's guard.

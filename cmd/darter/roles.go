@@ -95,6 +95,7 @@ func (p *process) addScheduler(advertise string) (*scheduler.Scheduler, error) {
 		return nil, err
 	}
 	cfg.PolicyFile = p.cfg.Scheduler.LivenessPolicy
+	cfg.Swarm.MaxPeers, cfg.Swarm.MaxLocations = p.cfg.Scheduler.MaxPeers, p.cfg.Scheduler.MaxLocations
 	cfg.DataDir, cfg.Log, cfg.Server = p.cfg.RoleDir("scheduler"), p.log, p.tracing.ServerOptions()
 	sink := telemetry.NewScheduler(p.metrics, p.log)
 	cfg.Events, cfg.Snapshots = sink.Events(), sink.Snapshots()

@@ -210,6 +210,15 @@ type eventLine struct {
 	Exit     string        `json:"exit,omitempty"`
 	Times    int           `json:"times,omitempty"`
 	Policy   uint64        `json:"policy"`
+	Run      uint64        `json:"run,omitempty"`
+}
+
+// gapLine stands where events are missing.
+type gapLine struct {
+	Seq    uint64 `json:"seq"`
+	Run    uint64 `json:"run"`
+	Gap    bool   `json:"gap"`
+	Missed uint64 `json:"missed,omitempty"`
 }
 
 func (a *App) hostEventsCommand() *cobra.Command {
@@ -264,10 +273,31 @@ func (a *App) followEvents(ctx context.Context, s Settings, host darter.HostID, 
 	return &darter.Error{Kind: darter.Unavailable, Op: "follow events", Err: errors.Join(all...), Hint: "name a scheduler with --scheduler HOST:PORT"}
 }
 
+// writeGap tells that events are missing.
+func writeGap(w io.Writer, format string, e darter.HostEvent) error {
+	if format == "json" {
+		text, err := json.Marshal(gapLine{Seq: e.Seq, Run: e.Run, Gap: true, Missed: e.Missed})
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(append(text, '\n'))
+		return err
+	}
+	many := "events"
+	if e.Missed > 0 {
+		many = fmt.Sprintf("%d events", e.Missed)
+	}
+	_, err := fmt.Fprintf(w, "... %s are missing: the scheduler no longer has them\n", many)
+	return err
+}
+
 func writeEvent(w io.Writer, format string, e darter.HostEvent, named bool) error {
+	if e.Gap {
+		return writeGap(w, format, e)
+	}
 	if format == "json" {
 		line := eventLine{Seq: e.Seq, At: e.At, Host: e.Host, Epoch: e.Epoch, From: e.From.String(), To: e.To.String(),
-			Reason: e.Reason, Evidence: e.Evidence, Heard: known(e.LastHeard), Times: e.Times, Policy: e.Policy}
+			Reason: e.Reason, Evidence: e.Evidence, Heard: known(e.LastHeard), Times: e.Times, Policy: e.Policy, Run: e.Run}
 		if e.Exit != darter.Running {
 			line.Exit = e.Exit.String()
 		}

@@ -47,6 +47,8 @@ type Scheduler struct {
 
 	OperatorSocket string `yaml:"operator_socket" env:"OPERATOR_SOCKET" flag:"operator-socket" roles:"scheduler,up,client" doc:"unix socket on which the scheduler takes orders about hosts; empty means the default place"`
 	LivenessPolicy string `yaml:"liveness_policy" env:"LIVENESS_POLICY" flag:"liveness-policy" roles:"scheduler,up" doc:"YAML file with the liveness policy, read again when it changes; empty means the defaults"`
+	MaxPeers       int    `yaml:"max_peers" env:"MAX_PEERS" flag:"max-peers" roles:"scheduler,up" min:"100" max:"100000000" doc:"downloads that are kept in memory at most; beyond it finished ones shrink to locations at once, then registrations are refused"`
+	MaxLocations   int    `yaml:"max_locations" env:"MAX_LOCATIONS" flag:"max-locations" roles:"scheduler,up" min:"100" max:"1000000000" doc:"records of what hosts hold that are kept in memory at most; beyond it the ones confirmed least recently go"`
 }
 
 // Daemon is the daemon role's part.
@@ -89,7 +91,7 @@ func Default() Config {
 		DataDir:   DefaultDataDir(),
 		Log:       Log{Level: "info", Format: "auto"},
 		Manager:   Manager{GRPC: ":65003", HTTP: ":8080"},
-		Scheduler: Scheduler{Listen: ":8002", Metrics: ":8000"},
+		Scheduler: Scheduler{Listen: ":8002", Metrics: ":8000", MaxPeers: 2_000_000, MaxLocations: 10_000_000},
 		Daemon: Daemon{
 			UploadListen:     ":4000",
 			PieceListen:      ":4005",

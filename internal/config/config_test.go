@@ -22,6 +22,7 @@ func sample(f Field) string {
 	byKey := map[string]string{
 		"data_dir": "/tmp/x", "log.level": "debug", "log.format": "json",
 		"daemon.announce_interval": "7s", "daemon.drain": "3s", "daemon.upload_slots": "5",
+		"scheduler.max_peers": "5000", "scheduler.max_locations": "6000",
 		"telemetry.tracing.ratio": "0.5", "telemetry.tracing.headers": "k=v",
 	}
 	if s, ok := byKey[f.Key]; ok {
@@ -112,7 +113,7 @@ func fileWith(t *testing.T, f Field, value string) string {
 	switch {
 	case f.List():
 		b.WriteString(" [\"" + value + "\"]\n")
-	case f.Bool() || f.Key == "telemetry.tracing.ratio" || f.Key == "daemon.upload_slots":
+	case f.Bool() || f.Key == "telemetry.tracing.ratio" || f.Key == "daemon.upload_slots" || strings.HasPrefix(f.Key, "scheduler.max_"):
 		b.WriteString(" " + value + "\n")
 	default:
 		b.WriteString(" \"" + value + "\"\n")
@@ -254,7 +255,7 @@ func TestSchemaListsEveryKey(t *testing.T) {
 			at = next
 		}
 		require.Equal(t, f.Doc, at["description"])
-		if want, ok := map[string]string{"daemon.seed": "boolean", "daemon.upload_slots": "integer", "telemetry.tracing.ratio": "number",
+		if want, ok := map[string]string{"daemon.seed": "boolean", "daemon.upload_slots": "integer", "scheduler.max_peers": "integer", "telemetry.tracing.ratio": "number",
 			"daemon.schedulers": "array", "log.level": "string"}[f.Key]; ok {
 			require.Equal(t, want, at["type"], f.Key)
 		}

@@ -48,7 +48,9 @@ type Daemon struct {
 
 	mu struct {
 		sync.Mutex
-		knows map[netip.AddrPort]bool // schedulers that were told what this host holds
+		knows map[netip.AddrPort]bool // schedulers that heard of this host
+		owed  map[netip.AddrPort]bool // of them, those of which it is not known yet whether they ask what it holds
+		due   map[netip.AddrPort]bool // those that do not: they are to be told
 	}
 }
 
@@ -59,13 +61,19 @@ func New(cfg Config) (*Daemon, error) {
 		return nil, err
 	}
 	d := &Daemon{cfg: cfg, ready: make(chan struct{}), recall: make(chan struct{}, 1), holdings: announce.NewHoldings()}
-	d.mu.knows = map[netip.AddrPort]bool{}
+	d.mu.knows, d.mu.owed, d.mu.due = map[netip.AddrPort]bool{}, map[netip.AddrPort]bool{}, map[netip.AddrPort]bool{}
 	d.host = introduce(cfg)
 	st, err := disk.Open(disk.Config{Dir: filepath.Join(cfg.DataDir, "store"), IdleFiles: disk.DefaultConfig().IdleFiles, Events: cfg.Events.Store})
 	if err != nil {
 		return nil, err
 	}
 	d.disk = st
+	if d.host.Storage == 0 { // on a full disk it stays unknown, which costs a comparison of inventories
+		d.host.Storage, _ = st.Identity()
+	}
+	if d.host.Epoch == 0 { // once nobody else uses the folder
+		d.host.Epoch = nextEpoch(cfg.DataDir, time.Now())
+	}
 	for _, build := range []func() error{d.buildServing, d.buildUpwards, d.buildFetching, d.buildDoors} {
 		if err := build(); err != nil {
 			d.close()
@@ -105,9 +113,6 @@ func introduce(cfg Config) darter.Host {
 	}
 	if h.ID == "" {
 		h.ID = identity.HostID(h.IP, h.Hostname, h.Kind)
-	}
-	if h.Epoch == 0 {
-		h.Epoch = darter.Epoch(time.Now().UnixNano())
 	}
 	if cfg.UploadRate > 0 && h.Network.MaxTx == 0 {
 		h.Network.MaxTx = uint64(cfg.UploadRate) * 8
@@ -182,7 +187,7 @@ func (d *Daemon) buildUpwards() (err error) {
 	ac.Host, ac.Members, ac.Schedulers, ac.Events = d.facts.Host, d.members, d.schedulers, d.cfg.Events.Announce
 	ac.Interval = d.cfg.AnnounceInterval
 	ac.Leases, ac.Inventory, ac.Load = leaser{d.schedulers}, d.holdings, d.load
-	ac.Events.Announced = d.announced
+	ac.Events.Announced, ac.Events.Leased, ac.Events.LeaseEnded = d.announced, d.leased, d.leaseEnded
 	d.announcer, err = announce.New(ac)
 	return err
 }
@@ -265,34 +270,6 @@ func (d *Daemon) remembered(set []netip.AddrPort, file string) {
 	d.holdings.Divide(set)
 	if f := d.cfg.Events.Membership.FromFile; f != nil {
 		f(set, file)
-	}
-}
-
-// returned makes a scheduler that was away hear of this host at once, and then of what it holds.
-func (d *Daemon) returned(at netip.AddrPort) {
-	d.mu.Lock()
-	delete(d.mu.knows, at)
-	d.mu.Unlock()
-	d.announcer.Kick(at)
-	if f := d.cfg.Events.Schedulers.Returned; f != nil {
-		f(at)
-	}
-}
-
-// announced has the content told to a scheduler that heard of this host for the first time.
-func (d *Daemon) announced(at netip.AddrPort, took time.Duration) {
-	d.mu.Lock()
-	first := !d.mu.knows[at]
-	d.mu.knows[at] = true
-	d.mu.Unlock()
-	if first {
-		select {
-		case d.recall <- struct{}{}:
-		default: // one is due already
-		}
-	}
-	if f := d.cfg.Events.Announce.Announced; f != nil {
-		f(at, took)
 	}
 }
 

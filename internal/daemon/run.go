@@ -77,8 +77,7 @@ func await(ctx context.Context, changed <-chan struct{}) {
 // recallers is how many tasks are told to schedulers at once.
 const recallers = 8
 
-// recallAll tells schedulers which complete tasks this host holds, whenever one may not know: after this host's
-// start and after the scheduler's.
+// recallAll tells schedulers that do not ask which complete tasks this host holds, whenever one may not know.
 func (d *Daemon) recallAll(ctx context.Context) error {
 	for {
 		select {
@@ -103,8 +102,8 @@ func (d *Daemon) recallAll(ctx context.Context) error {
 				}
 			}()
 		}
-		for _, i := range d.store.List() {
-			if i.State == store.Complete && ctx.Err() == nil && !d.engine.Running(i.ID) {
+		for _, i := range d.toRecall() {
+			if ctx.Err() == nil {
 				tasks <- i
 			}
 		}

@@ -201,11 +201,11 @@ func (r *Roster) restart(h *host, e Announced) {
 }
 
 // onRestored takes in a host from an earlier life of this process: late, until it says something.
-func (r *Roster) onRestored(e Announced) {
+func (r *Roster) onRestored(e Restored) {
 	if r.hosts[e.Host] != nil || r.tombs.byID[e.Host] != nil { // what happened since is newer
 		return
 	}
-	h := r.admit(e)
+	h := r.admit(e.Announced)
 	if h == nil {
 		return
 	}
@@ -215,6 +215,9 @@ func (r *Roster) onRestored(e Announced) {
 	}
 	r.set(h, darter.Late, Recalled, NoSign, darter.Running)
 	r.plan(h, r.due(h))
+	if h.drain = e.Drained; h.drain {
+		r.toDraining(h, Operator)
+	}
 }
 
 // onLeave hides and frees a host that said goodbye, if it was the run that is known.

@@ -55,7 +55,12 @@ type (
 	}
 
 	// Restored: the host was known before this process started. How old that is, nobody knows.
-	Restored struct{ Announced }
+	Restored struct {
+		Announced
+		Drained bool // an operator wanted it drained
+	}
+	// Buried: so was the tombstone of one that was gone. They come oldest first, before the Restarted.
+	Buried struct{ Tombstone }
 	// Restarted: this process has begun. It comes after the Restored ones.
 	Restarted struct{}
 	// Health: facts about this process. Zero values are good news.
@@ -102,6 +107,7 @@ func (StreamReset) evidence()   {}
 func (ChildFailed) evidence()   {}
 func (Hinted) evidence()        {}
 func (Probed) evidence()        {}
+func (Buried) evidence()        {}
 func (Restarted) evidence()     {}
 func (Health) evidence()        {}
 func (PolicyChanged) evidence() {}

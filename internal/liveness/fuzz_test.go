@@ -69,7 +69,7 @@ func evidenceOf(b []byte) (Evidence, time.Duration) {
 	leap := [...]time.Duration{0, 0, 250 * time.Millisecond, time.Second, 2 * time.Second, time.Hour, -time.Hour, 250 * time.Millisecond}[b[3]&7]
 	a := Announced{Host: host, Epoch: e, Native: n&16 != 0, Interval: time.Duration(int8(n)) * time.Second, Zone: ZoneOf(0, fmt.Sprint(n>>5&1), ""),
 		Conn: uint64(n), Addr: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, n & 3}), 1), Storage: fmt.Sprint(n >> 6)}
-	switch b[0] % 19 {
+	switch b[0] % 20 {
 	case 0:
 		return a, leap
 	case 1:
@@ -89,7 +89,7 @@ func evidenceOf(b []byte) (Evidence, time.Duration) {
 	case 8:
 		return Probed{Host: host, OK: n&1 == 1}, leap
 	case 9:
-		return Restored{a}, leap
+		return Restored{Announced: a}, leap
 	case 10:
 		return Restarted{}, leap
 	case 11:
@@ -108,6 +108,8 @@ func evidenceOf(b []byte) (Evidence, time.Duration) {
 		return Confirm{Zone: a.Zone, All: n&1 == 1}, leap
 	case 16:
 		return Override{Zone: a.Zone, All: n&1 == 1, Until: epoch.Add(time.Duration(n) * time.Hour)}, leap
+	case 17:
+		return Buried{Tombstone{Host: host, Epoch: e, Verdict: darter.Verdict(b[1] >> 4), At: epoch.Add(time.Duration(int8(n)) * time.Minute), Drained: n&1 == 1}}, leap
 	}
 	return Tick{}, leap
 }

@@ -329,7 +329,7 @@ func (sc *script) host(verb, name string, opts map[string]string) {
 		sc.step(sc.actor(name, opts).Announced)
 	case "restored":
 		a := sc.actor(name, opts)
-		sc.step(Restored{a.Announced})
+		sc.step(Restored{Announced: a.Announced})
 	case "silence":
 		sc.actor(name, opts).lives = false
 	case "speak":

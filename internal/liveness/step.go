@@ -63,7 +63,9 @@ func (r *Roster) handle(ev Evidence) (more bool) {
 	case Probed:
 		r.onProbed(e)
 	case Restored:
-		r.onRestored(e.Announced)
+		r.onRestored(e)
+	case Buried:
+		r.onBuried(e.Tombstone)
 	case Restarted:
 		r.started, r.baseline, r.begun = r.clock.inner, r.clock.inner, true
 	case Health:

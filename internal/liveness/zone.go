@@ -40,7 +40,7 @@ func (z Zone) String() string { return fmt.Sprintf("%d/%s/%s", z.Cluster, z.IDC,
 func zoneName(s string) string {
 	s = strings.TrimSpace(s)
 	if len(s) > longestName {
-		s = strings.ToValidUTF8(s[:longestName], "")
+		s = strings.TrimSpace(strings.ToValidUTF8(s[:longestName], ""))
 	}
 	s = strings.ReplaceAll(s, "/", "_")
 	if s == "" {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -329,15 +330,43 @@ func (w *watched) served(ctx context.Context, n *Node, o *Origin, path string, c
 	}
 }
 
-// calls is a connection to the scheduler for calls made by hand.
+// calls is for calls made by hand.
 func (w *watched) calls() schedulerv2.SchedulerClient {
+	return schedulerv2.NewSchedulerClient(w.conn())
+}
+
+// conn is a connection to the scheduler.
+func (w *watched) conn() *grpc.ClientConn {
 	w.t.Helper()
 	dial := dialIn(w.host(0).netns)
 	conn, err := grpc.NewClient("passthrough:///"+w.Scheduler.Ready["scheduler"], grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithContextDialer(func(ctx context.Context, addr string) (net.Conn, error) { return dial(ctx, "tcp", addr) }))
 	check(w.t, err)
 	w.t.Cleanup(func() { _ = conn.Close() })
-	return schedulerv2.NewSchedulerClient(conn)
+	return conn
+}
+
+// portOf returns the port of an address.
+func portOf(t *testing.T, address string) int32 {
+	t.Helper()
+	at, err := netip.ParseAddrPort(address)
+	check(t, err)
+	return int32(at.Port())
+}
+
+// writeFile writes a file below a node's data.
+func writeFile(t *testing.T, n *Node, name, text string) {
+	t.Helper()
+	check(t, os.WriteFile(filepath.Join(n.Dir, "data", filepath.FromSlash(name)), []byte(text), 0o600))
+}
+
+// removeAll removes a folder below a node's data, which must be there.
+func removeAll(t *testing.T, n *Node, name string) {
+	t.Helper()
+	path := filepath.Join(n.Dir, "data", filepath.FromSlash(name))
+	_, err := os.Stat(path)
+	check(t, err)
+	check(t, os.RemoveAll(path))
 }
 
 // withEpoch names the run of a host that speaks, as our daemons do.

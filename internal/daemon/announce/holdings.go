@@ -94,6 +94,13 @@ func (h *Holdings) tree(id darter.TaskID) *inventory.Tree {
 	return h.mu.trees[at]
 }
 
+// Scheduler returns the one that answers for a task; false while there is none.
+func (h *Holdings) Scheduler(id darter.TaskID) (netip.AddrPort, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.mu.ring.Pick(id)
+}
+
 // Digest implements Inventory.
 func (h *Holdings) Digest(at netip.AddrPort) (darter.InventoryDigest, bool) {
 	h.mu.Lock()

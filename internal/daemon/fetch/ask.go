@@ -162,8 +162,12 @@ func (l *loop) parentEnded(k *asking, p darter.Piece, err error) {
 		l.failed(k.ask.From, Ceased)
 		l.picker.Ended(k.ask.ID, false, true, t)
 	case kind == darter.NotFound:
-		l.refusedBy(k, NotThere, err)
 		l.picker.Ended(k.ask.ID, false, true, t)
+		if from := l.links[k.ask.From]; from != nil && !from.live { // it had named all of its pieces
+			l.disowned(from, k.ask.Piece, err)
+		} else {
+			l.refusedBy(k, NotThere, err)
+		}
 	default:
 		why := Gone
 		if kind == darter.Corrupt {

@@ -20,6 +20,7 @@ type link struct {
 	relays bool // it can send a piece from an offset on
 	live   bool // the stream of its holdings is open
 	lost   bool // it really failed
+	bare   bool // it answered that it does not hold the task
 	vigil  vigil
 }
 
@@ -177,11 +178,32 @@ func (l *loop) unlinked(k *link, err error) {
 	if k.lost { // its silence was noticed first
 		return
 	}
+	if darter.KindOf(err) == darter.NotFound { // it is well, and answered
+		for n := range l.picker.Missing().All() {
+			l.disowned(k, n, err)
+			break
+		}
+		return
+	}
 	reason := Gone
 	if darter.KindOf(err) == darter.Conflict {
 		reason = OldVersion
 	}
 	l.lose(k, reason)
+}
+
+// disowned notes that a parent answered, and does not hold what the scheduler believed it to hold: that belief is to end
+// for all children, and with it no doubt in the host.
+func (l *loop) disowned(k *link, number uint32, err error) {
+	if k.bare {
+		return
+	}
+	k.bare = true
+	l.picker.Gone(k.parent.Peer)
+	l.failed(k.parent.Peer, NotThere)
+	if l.talk != nil {
+		l.talk.Report(darter.Report{Kind: darter.PieceFailed, Piece: darter.Piece{Number: number, Parent: k.parent.Peer}, Missing: true, Err: err})
+	}
 }
 
 func (l *loop) failed(id darter.PeerID, why FailReason) {

@@ -450,6 +450,7 @@ type talk struct {
 	done   bool
 	held   darter.PieceSet
 	said   []darter.ReportKind
+	told   []darter.Report
 	end    *darter.Outcome
 }
 
@@ -574,7 +575,7 @@ func (k *talk) Err() error                   { k.s.mu.Lock(); defer k.s.mu.Unloc
 func (k *talk) Report(r darter.Report) {
 	k.s.mu.Lock()
 	defer k.s.mu.Unlock()
-	k.said = append(k.said, r.Kind)
+	k.said, k.told = append(k.said, r.Kind), append(k.told, r)
 	if r.Kind == darter.PieceDone {
 		k.held.Add(r.Piece.Number)
 	}

@@ -56,7 +56,7 @@ func each(members []*member, ask func(*member) error) error {
 func (s *Schedulers) AnnounceHost(ctx context.Context, at netip.AddrPort, h darter.Host) error {
 	m, done := s.member(at)
 	defer done()
-	return m.call(withEpoch(ctx, h.Epoch), "announce to", func(ctx context.Context, conn *grpc.ClientConn, options ...grpc.CallOption) error {
+	return m.call(withRun(ctx, h), "announce to", func(ctx context.Context, conn *grpc.ClientConn, options ...grpc.CallOption) error {
 		request := &schedulerv2.AnnounceHostRequest{Host: wire.FromHost(h)}
 		if h.Interval > 0 {
 			request.Interval = durationpb.New(h.Interval)
@@ -85,6 +85,18 @@ func withEpoch(ctx context.Context, e darter.Epoch) context.Context {
 		return ctx
 	}
 	return metadata.AppendToOutgoingContext(ctx, wire.MetaEpoch, strconv.FormatUint(uint64(e), 10))
+}
+
+// withRun says what of a host the API has no field for.
+func withRun(ctx context.Context, h darter.Host) context.Context {
+	ctx = withEpoch(ctx, h.Epoch)
+	if h.Storage != 0 {
+		ctx = metadata.AppendToOutgoingContext(ctx, wire.MetaStorage, strconv.FormatUint(uint64(h.Storage), 16))
+	}
+	if h.Keeps >= time.Second {
+		ctx = metadata.AppendToOutgoingContext(ctx, wire.MetaKeeps, strconv.FormatInt(int64(h.Keeps/time.Second), 10))
+	}
+	return ctx
 }
 
 // Leave tells every scheduler in force that a host leaves. It returns the failures, joined.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -159,6 +160,42 @@ func TestReschedulingEchoesCandidatesWordForWord(t *testing.T) {
 				same := slices.EqualFunc(got.GetCandidateParents(), c.want, func(a, b *commonv2.Peer) bool { return proto.Equal(a, b) })
 				if !same || got.GetDescription() == "" {
 					t.Errorf("echoed %v, want %v", got, c.want)
+				}
+			})
+		})
+	}
+}
+
+// TestOnlyOurOwnSchedulersHearThatAParentHoldsNothing: a plain one only logs a failure that stays, and would offer that parent again.
+func TestOnlyOurOwnSchedulersHearThatAParentHoldsNothing(t *testing.T) {
+	for _, native := range []bool{false, true} {
+		t.Run(strconv.FormatBool(native), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, nil)
+				defer r.end()
+				f := &fakeScheduler{native: native, talk: func(f *fakeScheduler, s peerServer) error {
+					if _, err := f.read(s); err != nil {
+						return err
+					}
+					if err := offer(s, 1, 2); err != nil {
+						return err
+					}
+					return f.untilTerminal(s)
+				}}
+				r.serve(one, f)
+				r.Set([]netip.AddrPort{one})
+				conv := r.register()
+				<-conv.Advice()
+				for _, missing := range []bool{false, true} {
+					conv.Report(darter.Report{Kind: darter.PieceFailed, Piece: darter.Piece{Number: 3, Parent: "p"}, Missing: missing})
+				}
+				if err := conv.Finish(t.Context(), darter.Outcome{Err: errors.New("no use")}); err != nil {
+					t.Fatal(err)
+				}
+				got := f.messages()
+				first, second := got[1].GetDownloadPieceFailedRequest(), got[2].GetDownloadPieceFailedRequest()
+				if !first.GetTemporary() || second.GetTemporary() == native || second.GetParentId() != "p" || second.GetPieceNumber() != 3 {
+					t.Errorf("told %v and %v", first, second)
 				}
 			})
 		})

@@ -45,7 +45,7 @@ func (c *Conversation) message(r darter.Report) *schedulerv2.AnnouncePeerRequest
 			return nil
 		}
 		m.Request = &schedulerv2.AnnouncePeerRequest_DownloadPieceFailedRequest{DownloadPieceFailedRequest: &schedulerv2.DownloadPieceFailedRequest{
-			PieceNumber: &r.Piece.Number, ParentId: string(r.Piece.Parent), Temporary: true}}
+			PieceNumber: &r.Piece.Number, ParentId: string(r.Piece.Parent), Temporary: !c.lasting(r)}}
 	case darter.PieceSourceFailed:
 		m.Request = &schedulerv2.AnnouncePeerRequest_DownloadPieceBackToSourceFailedRequest{
 			DownloadPieceBackToSourceFailedRequest: wire.FromPieceSourceFailed(r.Piece.Number, backendOf(r.Err))}
@@ -56,6 +56,13 @@ func (c *Conversation) message(r darter.Report) *schedulerv2.AnnouncePeerRequest
 		return nil
 	}
 	return m
+}
+
+// lasting reports whether a failure is to be told as one that stays: the parent does not hold the task. A plain Dragonfly
+// scheduler only logs such failures; it is told of a temporary one, at which it spares this host that parent.
+func (c *Conversation) lasting(r darter.Report) bool {
+	is, _ := c.m.isNative()
+	return r.Missing && is
 }
 
 // setPiece reports a piece under the name of where it came from.

@@ -36,6 +36,8 @@ type Config struct {
 	HealthTimeout time.Duration
 	// Queue is how many answers may wait for a client that does not read; default 64.
 	Queue int
+	// SendTimeout is how long a client may take to read one answer; default 10s.
+	SendTimeout time.Duration
 	// Triggers is how many triggered downloads may be under way; default 1024.
 	Triggers int
 	// StopTimeout bounds the graceful end; default 5s.
@@ -47,13 +49,13 @@ type Config struct {
 // DefaultConfig returns the defaults.
 func DefaultConfig() Config {
 	return Config{Swarm: swarm.DefaultConfig(), Seed: 1, TickEvery: 5 * time.Second, HealthEvery: 5 * time.Second,
-		HealthTimeout: 2 * time.Second, Queue: 64, Triggers: 1024, StopTimeout: 5 * time.Second,
+		HealthTimeout: 2 * time.Second, Queue: 64, SendTimeout: 10 * time.Second, Triggers: 1024, StopTimeout: 5 * time.Second,
 		Liveness: liveness.DefaultConfig(), Lease: DefaultLeaseConfig(), ResyncEvery: 10 * time.Minute, Probes: 256}
 }
 
 // Validate says what is wrong with the settings.
 func (c Config) Validate() error {
-	if c.TickEvery <= 0 || c.HealthEvery <= 0 || c.HealthTimeout <= 0 || c.Queue <= 0 || c.Triggers <= 0 || c.StopTimeout <= 0 || c.ResyncEvery <= 0 || c.Probes <= 0 {
+	if c.TickEvery <= 0 || c.HealthEvery <= 0 || c.HealthTimeout <= 0 || c.Queue <= 0 || c.SendTimeout <= 0 || c.Triggers <= 0 || c.StopTimeout <= 0 || c.ResyncEvery <= 0 || c.Probes <= 0 {
 		return &darter.Error{Kind: darter.Invalid, Op: "check scheduler settings", Err: errors.New("every duration and limit must be above zero")}
 	}
 	return errors.Join(c.Swarm.Validate(), c.Liveness.Validate())

@@ -20,7 +20,8 @@ import (
 	"github.com/darter-p2p/darter/internal/scheduler/swarm"
 )
 
-// conversation is one AnnouncePeer stream. Its reader feeds the hub, its handler writes what the hub queues.
+// conversation is one AnnouncePeer stream. Its reader feeds the hub, its writer sends what the hub queues, its handler waits:
+// only its return frees a writer whose client does not read.
 type conversation struct {
 	hub     *hub
 	peer    darter.PeerID
@@ -79,26 +80,44 @@ func (s *Server) AnnouncePeer(stream schedulerv2.Scheduler_AnnouncePeerServer) e
 		c.heldNow = first(md, wire.MetaHeld)
 	}
 	s.startReader(c, stream)
-	err := c.write(stream)
-	c.end(err)
+	written := s.startWriter(c, stream)
+	<-c.done
 	s.hub.leave(c)
-	return wire.Status(err)
+	parting := time.NewTimer(partingWait)
+	defer parting.Stop()
+	select {
+	case <-written: // a message under way is not torn
+	case <-parting.C:
+	}
+	return wire.Status(c.err)
 }
 
-// write sends what the hub queues until the conversation is over.
-func (c *conversation) write(stream schedulerv2.Scheduler_AnnouncePeerServer) error {
+// partingWait is how long a message that is being sent at the end of a conversation may take.
+const partingWait = 500 * time.Millisecond
+
+// write sends what the hub queues until the conversation is over. A message that is not taken ends it.
+func (c *conversation) write(stream schedulerv2.Scheduler_AnnouncePeerServer, limit time.Duration) {
+	late := time.AfterFunc(limit, c.unread)
+	defer late.Stop()
 	for {
+		late.Stop()
 		select {
 		case e := <-c.out:
+			late.Reset(limit)
 			if err := stream.Send(c.message(e)); err != nil {
-				return err
+				c.end(err)
+				return
 			}
 		case <-c.done:
-			return c.err
-		case <-stream.Context().Done():
-			return stream.Context().Err()
+			return
 		}
 	}
+}
+
+// unread ends a conversation whose client does not read it.
+func (c *conversation) unread() {
+	c.end(&darter.Error{Kind: darter.Unavailable, Op: "schedule " + string(c.peer), Err: errors.New("the client does not read its stream"),
+		Hint: "the download goes on without the scheduler"})
 }
 
 // message puts an effect into the API's words.
@@ -236,7 +255,9 @@ func (c *conversation) report(m *schedulerv2.AnnouncePeerRequest) (over bool, er
 	case *schedulerv2.AnnouncePeerRequest_DownloadPieceFailedRequest:
 		f := r.DownloadPieceFailedRequest
 		tell(ev.PieceFailed, PieceFailed{Kind: c.kind})
-		h.said(c.host, c.native, swarm.PieceFailed{Peer: c.peer, Parent: darter.PeerID(f.GetParentId()), Piece: f.GetPieceNumber(), Temporary: f.GetTemporary()})
+		// Of our own daemons, a failure that stays means that the parent said so itself. Others may only have left the field out.
+		missing := c.native && !f.GetTemporary()
+		h.said(c.host, c.native, swarm.PieceFailed{Peer: c.peer, Parent: darter.PeerID(f.GetParentId()), Piece: f.GetPieceNumber(), Temporary: f.GetTemporary(), Missing: missing})
 	case *schedulerv2.AnnouncePeerRequest_DownloadPieceBackToSourceFailedRequest:
 		f := r.DownloadPieceBackToSourceFailedRequest
 		b := wire.ToPieceSourceFailed(f)

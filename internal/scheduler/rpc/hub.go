@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -21,6 +22,7 @@ type hub struct {
 	wakeUp chan struct{} // the time of the next tick changed
 	look   chan struct{} // a seed announced itself: check it now
 	doubts chan liveness.Probe
+	run    uint64                                 // the numbers of events are of this run of the scheduler; never 0, and exact as a number of JSON
 	prompt func(darter.HostID, darter.Grant) bool // speaks to a host unasked; set before it is served
 
 	mu struct {
@@ -54,7 +56,8 @@ func newHub(cfg Config) (*hub, error) {
 	if err != nil {
 		return nil, err
 	}
-	h := &hub{cfg: cfg, jobs: make(chan job, cfg.Triggers), wakeUp: make(chan struct{}, 1), look: make(chan struct{}, 1), doubts: make(chan liveness.Probe, cfg.Probes)}
+	h := &hub{cfg: cfg, jobs: make(chan job, cfg.Triggers), wakeUp: make(chan struct{}, 1), look: make(chan struct{}, 1), doubts: make(chan liveness.Probe, cfg.Probes),
+		run: max(rand.Uint64()>>11, 1)}
 	h.mu.watch, h.mu.swarm, h.mu.streams, h.mu.busy = w, s, map[darter.PeerID]*conversation{}, map[seedTask]struct{}{}
 	h.prompt = func(darter.HostID, darter.Grant) bool { return false }
 	return h, nil
@@ -142,6 +145,8 @@ func (h *hub) stepLocked(ev swarm.Event) []news {
 			}
 		case swarm.TriggerSeed:
 			h.triggerLocked(e)
+		case swarm.Disproved:
+			h.doubtedLocked(e.Host)
 		case swarm.Wake:
 			h.mu.wake = e.At
 			signal(h.wakeUp)
@@ -152,8 +157,7 @@ func (h *hub) stepLocked(ev swarm.Event) []news {
 
 func (h *hub) pushLocked(peer darter.PeerID, e swarm.Effect) {
 	if c := h.mu.streams[peer]; c != nil && !c.push(e) {
-		c.end(&darter.Error{Kind: darter.Unavailable, Op: "schedule " + string(peer), Err: errors.New("the client does not read its stream"),
-			Hint: "the download goes on without the scheduler"})
+		c.unread()
 	}
 }
 

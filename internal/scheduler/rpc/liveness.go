@@ -128,11 +128,12 @@ func (h *hub) unreachedLocked(by darter.HostID, parent darter.PeerID) []news {
 	return h.judgeLocked(liveness.ChildFailed{Host: p.Host.ID, By: by})
 }
 
-// announced takes a host's record. A run that another one took the place of is refused, as is a host too many.
-func (h *hub) announced(host darter.Host, conn uint64) (fresh bool, err error) {
+// announced takes a host's record, and the interval that it promised, which may make no sense. A run that another one took the
+// place of is refused, as is a host too many.
+func (h *hub) announced(host darter.Host, promised time.Duration, conn uint64) (fresh bool, err error) {
 	h.mu.Lock()
 	_, known := h.mu.swarm.Host(host.ID)
-	effects := h.mu.roster.Step(time.Now(), liveness.Announced{Host: host.ID, Epoch: host.Epoch, Native: host.Native, Interval: host.Interval,
+	effects := h.mu.roster.Step(time.Now(), liveness.Announced{Host: host.ID, Epoch: host.Epoch, Native: host.Native, Interval: promised,
 		Zone: liveness.ZoneOf(host.Cluster, host.IDC, host.Location), Conn: conn, Addr: host.Endpoint(), Storage: storageName(host.Storage)})
 	var out []news
 	if err = refusal(host, effects); err == nil {
@@ -171,13 +172,35 @@ func refusal(host darter.Host, effects []liveness.Effect) error {
 	return nil
 }
 
-// recall takes hosts that were known before this process started.
-func (h *hub) recall(hosts []darter.Host) {
+// knownFrom returns a page of the hosts, and where the next one begins; -1 at the end.
+func (h *hub) knownFrom(from, limit int) (out []Known, next int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	views, next := h.mu.swarm.HostPage(from, limit)
+	for _, v := range views {
+		s, _ := h.mu.roster.Host(v.Host.ID)
+		out = append(out, Known{Host: *v.Host, Drained: s.Drain && !s.Tombstone})
+	}
+	return out, next
+}
+
+func (h *hub) goneFrom(from, limit int) ([]liveness.Tombstone, int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.mu.roster.Tombstones(from, limit)
+}
+
+// recall takes hosts and tombstones that were there before this process started.
+func (h *hub) recall(hosts []Known, gone []liveness.Tombstone) {
 	h.mu.Lock()
 	var out []news
-	for _, host := range hosts {
+	for _, s := range gone {
+		out = append(out, h.judgeLocked(liveness.Buried{Tombstone: s})...)
+	}
+	for _, known := range hosts {
+		host := known.Host
 		out = append(out, h.stepLocked(swarm.HostAnnounced{Host: host})...)
-		out = append(out, h.judgeLocked(liveness.Restored{Announced: liveness.Announced{Host: host.ID, Epoch: host.Epoch, Native: host.Native, Interval: host.Interval,
+		out = append(out, h.judgeLocked(liveness.Restored{Drained: known.Drained, Announced: liveness.Announced{Host: host.ID, Epoch: host.Epoch, Native: host.Native, Interval: host.Interval,
 			Zone: liveness.ZoneOf(host.Cluster, host.IDC, host.Location), Addr: host.Endpoint(), Storage: storageName(host.Storage)}})...)
 	}
 	out = append(out, h.judgeLocked(liveness.Restarted{})...)
@@ -258,6 +281,14 @@ func (h *hub) stockLocked(id darter.HostID) *stock {
 		h.mu.stock[id] = st
 	}
 	return st
+}
+
+// doubtedLocked has the inventory of a host compared again, as soon as one may be: a child said that something is not there, and
+// the host itself has the last word.
+func (h *hub) doubtedLocked(id darter.HostID) {
+	if st := h.mu.stock[id]; st != nil {
+		st.compared = darter.InventoryDigest{}
+	}
 }
 
 // StreamBroken implements Leases.

@@ -11,16 +11,16 @@ import (
 	"github.com/darter-p2p/darter/internal/scheduler/swarm"
 )
 
-// HostTable implements shown.
-func (h *hub) HostTable() []darter.HostStatus {
+// HostPage implements shown.
+func (h *hub) HostPage(from, limit int) ([]darter.HostStatus, int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	views := h.mu.swarm.Hosts()
+	views, next := h.mu.swarm.HostPage(from, limit)
 	out := make([]darter.HostStatus, 0, len(views))
 	for _, v := range views {
 		out = append(out, h.statusLocked(v))
 	}
-	return out
+	return out, next
 }
 
 // HostStatus implements shown.
@@ -65,25 +65,25 @@ func (h *hub) thoughtLocked(out darter.HostStatus, s liveness.HostState) darter.
 	return out
 }
 
-// EventsAfter implements shown.
-func (h *hub) EventsAfter(host darter.HostID, after uint64, limit int) ([]darter.HostEvent, uint64, <-chan struct{}) {
+// EventsAfter implements shown. What the feed dropped already of one host, its own history may still know.
+func (h *hub) EventsAfter(host darter.HostID, after uint64, limit int) eventPage {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r := h.mu.roster
+	r, p := h.mu.roster, eventPage{run: h.run, more: h.mu.changed}
 	if host == "" {
-		events, next, _ := r.Feed(after, limit)
-		return events, next, h.mu.changed
+		p.events, p.next, p.missed = r.Feed(after, limit)
+		return p
 	}
-	events, next, _ := r.Feed(after, h.mu.roster.Policy().Limit.Feed)
-	events = slices.DeleteFunc(events, func(e darter.HostEvent) bool { return e.Host != host })
-	if after == 0 { // what the feed dropped already, the host's own history may still know
+	p.events, p.next, p.missed = r.Feed(after, r.Policy().Limit.Feed)
+	p.events = slices.DeleteFunc(p.events, func(e darter.HostEvent) bool { return e.Host != host })
+	if after == 0 {
 		old := r.Events(host)
-		if len(events) > 0 {
-			old = slices.DeleteFunc(old, func(e darter.HostEvent) bool { return !e.At.Before(events[0].At) })
+		if len(p.events) > 0 {
+			old = slices.DeleteFunc(old, func(e darter.HostEvent) bool { return !e.At.Before(p.events[0].At) })
 		}
-		events = append(old, events...)
+		p.events = append(old, p.events...)
 	}
-	return events, next, h.mu.changed
+	return p
 }
 
 // Zones implements shown.
@@ -91,11 +91,16 @@ func (h *hub) Zones() ([]darter.ZoneStatus, float64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var out []darter.ZoneStatus
+	stats := h.mu.roster.Stats()
 	for _, z := range h.mu.roster.Zones() {
-		out = append(out, zoneStatus(z))
+		s := zoneStatus(z)
+		if stats.SelfFault { // whatever a zone's own guard says, nothing advances
+			s.Guard = liveness.GuardSelf.String()
+		}
+		out = append(out, s)
 	}
 	slices.SortFunc(out, func(a, b darter.ZoneStatus) int { return strings.Compare(a.Zone, b.Zone) })
-	return out, float64(h.mu.roster.Stats().Multiplier)
+	return out, float64(stats.Multiplier)
 }
 
 func zoneStatus(z liveness.ZoneState) darter.ZoneStatus {

@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc"
@@ -13,14 +14,24 @@ import (
 
 // shown is what the Roster service reads.
 type shown interface {
-	HostTable() []darter.HostStatus
+	// HostPage returns hosts from a place on, at most limit, and the place to go on with; -1 at the end.
+	HostPage(from, limit int) ([]darter.HostStatus, int)
 	// HostStatus also knows hosts of which only a tombstone is left.
 	HostStatus(darter.HostID) (darter.HostStatus, bool)
-	// EventsAfter returns events that are kept after a sequence number, the number to go on with, and a channel that is
-	// closed at the next event. Of all hosts it returns at most limit; of one host whatever is kept.
-	EventsAfter(host darter.HostID, after uint64, limit int) (events []darter.HostEvent, next uint64, more <-chan struct{})
+	// EventsAfter returns events that are kept after a sequence number. Of all hosts it returns at most limit; of one
+	// host whatever is kept.
+	EventsAfter(host darter.HostID, after uint64, limit int) eventPage
 	Zones() (zones []darter.ZoneStatus, selfHealth float64)
 	Policy() darter.PolicyStatus
+}
+
+// eventPage is a part of the timeline.
+type eventPage struct {
+	events []darter.HostEvent
+	next   uint64          // the number to go on with
+	missed uint64          // events of all hosts that were dropped before the first of these
+	run    uint64          // of this scheduler
+	more   <-chan struct{} // closed at the next event
 }
 
 // changed is what the Operator service changes.
@@ -30,18 +41,33 @@ type changed interface {
 	ReleaseZone(zone string, confirm bool, lift time.Duration, why string) (darter.ZoneStatus, error)
 }
 
-// eventPage bounds how many events are read under one lock.
-const eventPage = 256
+// Bounds of what is read under one lock, and sent within one limit.
+const (
+	eventsAtOnce = 256
+	hostsAtOnce  = 256
+)
 
 // rosterService answers what people and the manager ask about hosts.
 type rosterService struct {
 	darterv1.UnimplementedRosterServer
 	shown shown
+	// send runs what sends, and gives a caller up who does not read.
+	send func(func() error) error
 }
 
 func (s *rosterService) HostTable(_ *darterv1.HostTableRequest, out grpc.ServerStreamingServer[darterv1.HostStatus]) error {
-	for _, h := range s.shown.HostTable() {
-		if err := out.Send(wire.FromHostStatus(h)); err != nil {
+	for from := 0; from >= 0; {
+		var page []darter.HostStatus
+		page, from = s.shown.HostPage(from, hostsAtOnce)
+		err := s.send(func() error {
+			for _, h := range page {
+				if err := out.Send(wire.FromHostStatus(h)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -57,31 +83,52 @@ func (s *rosterService) ShowHost(_ context.Context, m *darterv1.ShowHostRequest)
 }
 
 func (s *rosterService) HostEvents(m *darterv1.HostEventsRequest, out grpc.ServerStreamingServer[darterv1.HostEvent]) error {
-	after, sent := m.GetAfter(), false
+	host, after, sent := darter.HostID(m.GetHostId()), m.GetAfter(), false
+	resumed := after > 0 // who begins anew misses nothing
+	page := s.shown.EventsAfter(host, after, eventsAtOnce)
+	if m.GetRun() != 0 && m.GetRun() != page.run { // the number is of an earlier run
+		page = s.shown.EventsAfter(host, 0, eventsAtOnce)
+		page.events = slices.Insert(page.events, 0, darter.HostEvent{Gap: true, Seq: page.missed})
+		resumed = false
+	}
 	for {
-		events, next, more := s.shown.EventsAfter(darter.HostID(m.GetHostId()), after, eventPage)
-		for _, e := range events {
-			if err := out.Send(wire.FromHostEvent(e)); err != nil {
-				return err
-			}
-			sent = true
+		if resumed && page.missed > 0 {
+			page.events = slices.Insert(page.events, 0, darter.HostEvent{Gap: true, Seq: after + page.missed, Missed: page.missed})
 		}
-		after = next
-		if m.GetHostId() == "" && len(events) == eventPage {
-			continue
+		if err := s.tell(out, page.run, page.events); err != nil {
+			return err
 		}
-		if !m.GetFollow() {
-			if _, known := s.shown.HostStatus(darter.HostID(m.GetHostId())); m.GetHostId() != "" && !sent && !known {
+		sent = sent || len(page.events) > 0
+		full := host == "" && len(page.events) >= eventsAtOnce
+		if !full && !m.GetFollow() {
+			if _, known := s.shown.HostStatus(host); host != "" && !sent && !known {
 				return notFound("show events", "host "+clip(m.GetHostId())+" is not known, and nothing is noted of it")
 			}
 			return nil
 		}
-		select {
-		case <-more:
-		case <-out.Context().Done():
-			return nil
+		if !full {
+			select {
+			case <-page.more:
+			case <-out.Context().Done():
+				return nil
+			}
 		}
+		after, resumed = page.next, true
+		page = s.shown.EventsAfter(host, after, eventsAtOnce)
 	}
+}
+
+// tell sends events of a run.
+func (s *rosterService) tell(out grpc.ServerStreamingServer[darterv1.HostEvent], run uint64, events []darter.HostEvent) error {
+	return s.send(func() error {
+		for _, e := range events {
+			e.Run = run
+			if err := out.Send(wire.FromHostEvent(e)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func (s *rosterService) ListZones(context.Context, *darterv1.ListZonesRequest) (*darterv1.ListZonesResponse, error) {

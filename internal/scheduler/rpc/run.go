@@ -18,6 +18,7 @@ import (
 
 	"github.com/darter-p2p/darter"
 	darterv1 "github.com/darter-p2p/darter/api/gen/darter/v1"
+	"github.com/darter-p2p/darter/api/wire"
 	"github.com/darter-p2p/darter/internal/liveness"
 	"github.com/darter-p2p/darter/internal/scheduler/swarm"
 )
@@ -56,7 +57,7 @@ func (s *Server) Run(ctx context.Context, listen net.Listener, opts ...grpc.Serv
 func (s *Server) RunOperator(ctx context.Context, listen net.Listener) error {
 	server := grpc.NewServer(grpc.ChainUnaryInterceptor(s.unary), grpc.MaxRecvMsgSize(maxMessage))
 	darterv1.RegisterOperatorServer(server, &operatorService{changed: s.hub})
-	darterv1.RegisterRosterServer(server, &rosterService{shown: s.hub})
+	darterv1.RegisterRosterServer(server, &rosterService{shown: s.hub, send: s.send})
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := server.Serve(listen); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
@@ -86,7 +87,7 @@ func (s *Server) grpcServer(opts []grpc.ServerOption) (*grpc.Server, *health.Ser
 	}, opts...)...)
 	schedulerv2.RegisterSchedulerServer(server, s)
 	s.leases.Register(server)
-	darterv1.RegisterRosterServer(server, &rosterService{shown: s.hub})
+	darterv1.RegisterRosterServer(server, &rosterService{shown: s.hub, send: s.send})
 	up := health.NewServer()
 	healthv1.RegisterHealthServer(server, up)
 	return server, up
@@ -179,6 +180,38 @@ func (s *Server) startReader(c *conversation, in schedulerv2.Scheduler_AnnounceP
 		defer s.readers.Done()
 		c.read(in)
 	}()
+}
+
+// startWriter writes a stream beside its handler. What it returns is closed when the writer has ended.
+func (s *Server) startWriter(c *conversation, out schedulerv2.Scheduler_AnnouncePeerServer) <-chan struct{} {
+	written := make(chan struct{})
+	s.readers.Add(1)
+	go func() {
+		defer s.readers.Done()
+		defer close(written)
+		c.write(out, s.cfg.SendTimeout)
+	}()
+	return written
+}
+
+// send runs what sends on a stream. When its caller does not read for too long, it returns all the same: the end of the handler
+// then frees what sends.
+func (s *Server) send(do func() error) error {
+	ended := make(chan error, 1)
+	s.readers.Add(1)
+	go func() {
+		defer s.readers.Done()
+		ended <- do()
+	}()
+	late := time.NewTimer(s.cfg.SendTimeout)
+	defer late.Stop()
+	select {
+	case err := <-ended:
+		return err
+	case <-late.C:
+		return wire.Status(&darter.Error{Kind: darter.Unavailable, Op: "send what was asked for", Err: errors.New("the caller does not read it"),
+			Hint: "ask again, and read while it comes"})
+	}
 }
 
 // unary reports calls, and says clearly what is not served.

@@ -48,8 +48,32 @@ func New(cfg Config) (*Server, error) {
 	return &Server{cfg: cfg, hub: h, seeds: newSeeds(cfg, h), leases: leases}, nil
 }
 
-// Remember takes hosts that were known before a restart, or none at a first start. Call it once, before Run.
-func (s *Server) Remember(hosts []darter.Host) { s.hub.recall(hosts) }
+// Known is a host as it is to be known after a restart.
+type Known struct {
+	darter.Host
+	Drained bool `json:",omitempty"` // an operator wants it to take nothing new on
+}
+
+// Remember takes hosts and tombstones that were there before a restart, or none at a first start. Call it once, before Run.
+func (s *Server) Remember(hosts []Known, gone []liveness.Tombstone) { s.hub.recall(hosts, gone) }
+
+// snapshotPage bounds how many records are read under one lock.
+const snapshotPage = 512
+
+// Snapshot returns what Remember takes. Hosts that come and go meanwhile may be missed.
+func (s *Server) Snapshot() (hosts []Known, gone []liveness.Tombstone) {
+	for from := 0; from >= 0; {
+		var page []Known
+		page, from = s.hub.knownFrom(from, snapshotPage)
+		hosts = append(hosts, page...)
+	}
+	for from := 0; from >= 0; {
+		var page []liveness.Tombstone
+		page, from = s.hub.goneFrom(from, snapshotPage)
+		gone = append(gone, page...)
+	}
+	return hosts, gone
+}
 
 // SetPolicy puts a liveness policy in force. Source and document are what people are shown.
 func (s *Server) SetPolicy(p liveness.Policy, source, document string) error {
@@ -102,11 +126,10 @@ func (s *Server) AnnounceHost(ctx context.Context, m *schedulerv2.AnnounceHostRe
 	}
 	md, _ := metadata.FromIncomingContext(ctx)
 	host.Native = first(md, wire.MetaNative) == "1"
-	host.Epoch = epochOf(md)
-	if m.GetInterval().IsValid() {
-		host.Interval = min(max(m.GetInterval().AsDuration(), 0), maxInterval)
-	}
-	fresh, err := s.hub.announced(host, connOf(ctx))
+	host.Epoch, host.Storage, host.Keeps = epochOf(md), storageOf(md), keepsOf(md)
+	promised := intervalOf(m.GetInterval())
+	host.Interval = max(promised, 0)
+	fresh, err := s.hub.announced(host, promised, connOf(ctx))
 	tell(s.cfg.Events.HostAnnounced, HostAnnounced{Host: host, New: fresh && err == nil, Err: err})
 	if err != nil {
 		return nil, wire.Status(err)
@@ -119,6 +142,17 @@ func (s *Server) AnnounceHost(ctx context.Context, m *schedulerv2.AnnounceHostRe
 
 // maxInterval bounds how long a host may keep itself known without a word.
 const maxInterval = 24 * time.Hour
+
+// intervalOf reads an interval: 0 when none is named, below 0 when it makes no sense.
+func intervalOf(m *durationpb.Duration) time.Duration {
+	switch {
+	case m == nil:
+		return 0
+	case !m.IsValid() || m.AsDuration() < 0:
+		return -1
+	}
+	return min(m.AsDuration(), maxInterval)
+}
 
 // DeleteHost takes a host's farewell. One that is not known has left already.
 func (s *Server) DeleteHost(ctx context.Context, m *schedulerv2.DeleteHostRequest) (*emptypb.Empty, error) {
@@ -247,6 +281,25 @@ func epochOf(md metadata.MD) darter.Epoch {
 		return 0 // a plain Dragonfly daemon
 	}
 	return darter.Epoch(v)
+}
+
+func storageOf(md metadata.MD) darter.StorageID {
+	v, err := strconv.ParseUint(first(md, wire.MetaStorage), 16, 64)
+	if err != nil {
+		return 0 // it does not say
+	}
+	return darter.StorageID(v)
+}
+
+// maxKeeps bounds for how long a word about content may count.
+const maxKeeps = 365 * 24 * time.Hour
+
+func keepsOf(md metadata.MD) time.Duration {
+	v, err := strconv.ParseUint(first(md, wire.MetaKeeps), 10, 32)
+	if err != nil {
+		return 0
+	}
+	return min(time.Duration(v)*time.Second, maxKeeps)
 }
 
 func invalid(op string, err error) error {

@@ -70,6 +70,20 @@ func (s *Swarm) Hosts() []HostView {
 	return out
 }
 
+// HostPage returns hosts from a place on, at most limit, and the place to go on with; -1 at the end. A host that comes back
+// between two pages may be missed, or be in both.
+func (s *Swarm) HostPage(from, limit int) (out []HostView, next int) {
+	for i := max(from, 0); i < len(s.machines.list); i++ {
+		if len(out) == limit {
+			return out, i
+		}
+		if h := s.machines.list[i]; h != nil && !h.gone {
+			out = append(out, h.view())
+		}
+	}
+	return out, -1
+}
+
 // Seeds returns the seeds among the hosts.
 func (s *Swarm) Seeds() []HostView {
 	out := make([]HostView, 0, s.seeds.live)

@@ -314,8 +314,10 @@ type HostEventsRequest struct {
 	// Of one host; empty means all.
 	HostId string `protobuf:"bytes,1,opt,name=host_id,json=hostId,proto3" json:"host_id,omitempty"`
 	// Only events after this sequence number.
-	After         uint64 `protobuf:"varint,2,opt,name=after,proto3" json:"after,omitempty"`
-	Follow        bool   `protobuf:"varint,3,opt,name=follow,proto3" json:"follow,omitempty"`
+	After  uint64 `protobuf:"varint,2,opt,name=after,proto3" json:"after,omitempty"`
+	Follow bool   `protobuf:"varint,3,opt,name=follow,proto3" json:"follow,omitempty"`
+	// The run of the scheduler that numbered it. Of another run than the present one, everything is sent, after a gap. 0: the present one.
+	Run           uint64 `protobuf:"fixed64,4,opt,name=run,proto3" json:"run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -371,21 +373,33 @@ func (x *HostEventsRequest) GetFollow() bool {
 	return false
 }
 
+func (x *HostEventsRequest) GetRun() uint64 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
+}
+
 type HostEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Grows by one with each event of this scheduler's run; gaps tell that older ones were dropped.
-	Seq           uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
-	At            *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
-	HostId        string                 `protobuf:"bytes,3,opt,name=host_id,json=hostId,proto3" json:"host_id,omitempty"`
-	Epoch         uint64                 `protobuf:"fixed64,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
-	From          string                 `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"` // verdicts; equal when the event is not a change
-	To            string                 `protobuf:"bytes,6,opt,name=to,proto3" json:"to,omitempty"`
-	Reason        string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`                        // one line for people
-	Evidence      string                 `protobuf:"bytes,8,opt,name=evidence,proto3" json:"evidence,omitempty"`                    // what led to it
-	LastHeard     *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=last_heard,json=lastHeard,proto3" json:"last_heard,omitempty"` // the last evidence for the host; absent when there was none
-	Policy        uint64                 `protobuf:"varint,10,opt,name=policy,proto3" json:"policy,omitempty"`
-	Exit          string                 `protobuf:"bytes,11,opt,name=exit,proto3" json:"exit,omitempty"`    // how its run ended, if that is what happened
-	Times         uint32                 `protobuf:"varint,12,opt,name=times,proto3" json:"times,omitempty"` // how often in a row the same was noted; 0 counts as once
+	// Grows by one with each event of this scheduler's run.
+	Seq       uint64                 `protobuf:"varint,1,opt,name=seq,proto3" json:"seq,omitempty"`
+	At        *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=at,proto3" json:"at,omitempty"`
+	HostId    string                 `protobuf:"bytes,3,opt,name=host_id,json=hostId,proto3" json:"host_id,omitempty"`
+	Epoch     uint64                 `protobuf:"fixed64,4,opt,name=epoch,proto3" json:"epoch,omitempty"`
+	From      string                 `protobuf:"bytes,5,opt,name=from,proto3" json:"from,omitempty"` // verdicts; equal when the event is not a change
+	To        string                 `protobuf:"bytes,6,opt,name=to,proto3" json:"to,omitempty"`
+	Reason    string                 `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`                        // one line for people
+	Evidence  string                 `protobuf:"bytes,8,opt,name=evidence,proto3" json:"evidence,omitempty"`                    // what led to it
+	LastHeard *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=last_heard,json=lastHeard,proto3" json:"last_heard,omitempty"` // the last evidence for the host; absent when there was none
+	Policy    uint64                 `protobuf:"varint,10,opt,name=policy,proto3" json:"policy,omitempty"`
+	Exit      string                 `protobuf:"bytes,11,opt,name=exit,proto3" json:"exit,omitempty"`    // how its run ended, if that is what happened
+	Times     uint32                 `protobuf:"varint,12,opt,name=times,proto3" json:"times,omitempty"` // how often in a row the same was noted; 0 counts as once
+	Run       uint64                 `protobuf:"fixed64,13,opt,name=run,proto3" json:"run,omitempty"`    // which run of the scheduler numbers the events: seq begins anew with each
+	// No event, but the place of some that are missing, up to seq: they were dropped before they were read, or are of an earlier run.
+	// Only seq, run and missed are set beside it.
+	Gap           bool   `protobuf:"varint,14,opt,name=gap,proto3" json:"gap,omitempty"`
+	Missed        uint64 `protobuf:"varint,15,opt,name=missed,proto3" json:"missed,omitempty"` // how many; 0 when nobody knows
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -500,6 +514,27 @@ func (x *HostEvent) GetExit() string {
 func (x *HostEvent) GetTimes() uint32 {
 	if x != nil {
 		return x.Times
+	}
+	return 0
+}
+
+func (x *HostEvent) GetRun() uint64 {
+	if x != nil {
+		return x.Run
+	}
+	return 0
+}
+
+func (x *HostEvent) GetGap() bool {
+	if x != nil {
+		return x.Gap
+	}
+	return false
+}
+
+func (x *HostEvent) GetMissed() uint64 {
+	if x != nil {
+		return x.Missed
 	}
 	return 0
 }
@@ -1008,11 +1043,12 @@ const file_darter_v1_operator_proto_rawDesc = "" +
 	"\x06policy\x18\x12 \x01(\x04R\x06policy\x12\x14\n" +
 	"\x05peers\x18\x13 \x01(\rR\x05peers\x12\x14\n" +
 	"\x05tasks\x18\x14 \x01(\rR\x05tasks\x12\x12\n" +
-	"\x04gone\x18\x15 \x01(\bR\x04gone\"Z\n" +
+	"\x04gone\x18\x15 \x01(\bR\x04gone\"l\n" +
 	"\x11HostEventsRequest\x12\x17\n" +
 	"\ahost_id\x18\x01 \x01(\tR\x06hostId\x12\x14\n" +
 	"\x05after\x18\x02 \x01(\x04R\x05after\x12\x16\n" +
-	"\x06follow\x18\x03 \x01(\bR\x06follow\"\xcd\x02\n" +
+	"\x06follow\x18\x03 \x01(\bR\x06follow\x12\x10\n" +
+	"\x03run\x18\x04 \x01(\x06R\x03run\"\x89\x03\n" +
 	"\tHostEvent\x12\x10\n" +
 	"\x03seq\x18\x01 \x01(\x04R\x03seq\x12*\n" +
 	"\x02at\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x02at\x12\x17\n" +
@@ -1027,7 +1063,10 @@ const file_darter_v1_operator_proto_rawDesc = "" +
 	"\x06policy\x18\n" +
 	" \x01(\x04R\x06policy\x12\x12\n" +
 	"\x04exit\x18\v \x01(\tR\x04exit\x12\x14\n" +
-	"\x05times\x18\f \x01(\rR\x05times\"\x12\n" +
+	"\x05times\x18\f \x01(\rR\x05times\x12\x10\n" +
+	"\x03run\x18\r \x01(\x06R\x03run\x12\x10\n" +
+	"\x03gap\x18\x0e \x01(\bR\x03gap\x12\x16\n" +
+	"\x06missed\x18\x0f \x01(\x04R\x06missed\"\x12\n" +
 	"\x10ListZonesRequest\"a\n" +
 	"\x11ListZonesResponse\x12+\n" +
 	"\x05zones\x18\x01 \x03(\v2\x15.darter.v1.ZoneStatusR\x05zones\x12\x1f\n" +

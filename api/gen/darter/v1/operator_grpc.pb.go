@@ -39,7 +39,9 @@ type RosterClient interface {
 	HostTable(ctx context.Context, in *HostTableRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[HostStatus], error)
 	// ShowHost returns one host, also one that is gone as long as its tombstone is kept. NOT_FOUND otherwise.
 	ShowHost(ctx context.Context, in *ShowHostRequest, opts ...grpc.CallOption) (*HostStatus, error)
-	// HostEvents returns the timeline, oldest first; with follow it goes on until the caller ends it.
+	// HostEvents returns the timeline, oldest first; with follow it goes on until the caller ends it. Who keeps run and seq of
+	// the last event and asks with both, over restarts of the scheduler too, misses nothing without being told: where events are
+	// missing, a gap comes in their place, and HostTable, read after it, has what became of them.
 	HostEvents(ctx context.Context, in *HostEventsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[HostEvent], error)
 	// ListZones returns the zones and the state of their mass-failure guard.
 	ListZones(ctx context.Context, in *ListZonesRequest, opts ...grpc.CallOption) (*ListZonesResponse, error)
@@ -134,7 +136,9 @@ type RosterServer interface {
 	HostTable(*HostTableRequest, grpc.ServerStreamingServer[HostStatus]) error
 	// ShowHost returns one host, also one that is gone as long as its tombstone is kept. NOT_FOUND otherwise.
 	ShowHost(context.Context, *ShowHostRequest) (*HostStatus, error)
-	// HostEvents returns the timeline, oldest first; with follow it goes on until the caller ends it.
+	// HostEvents returns the timeline, oldest first; with follow it goes on until the caller ends it. Who keeps run and seq of
+	// the last event and asks with both, over restarts of the scheduler too, misses nothing without being told: where events are
+	// missing, a gap comes in their place, and HostTable, read after it, has what became of them.
 	HostEvents(*HostEventsRequest, grpc.ServerStreamingServer[HostEvent]) error
 	// ListZones returns the zones and the state of their mass-failure guard.
 	ListZones(context.Context, *ListZonesRequest) (*ListZonesResponse, error)
