@@ -66,8 +66,9 @@ func targets() []target {
 		{"L4", "roster, a tenth of all", "forgotten s", 60},
 		{"L4", "roster, a tenth of all", "forgotten before it was allowed", 0},
 		{"L5", "leaves", "cpu s", 1},
+		{"L5", "all leave", "cpu s", 1},
 		{"L6", "renewals", "core share", 0.05},
-		{"L6", "renewals", "pause p99 ms", 2},
+		{"L6", "renewals", "tick p99 ms", 2},
 		{"L6", "renewals", "B/host", 1024},
 		{"L7", "idle location", "B/location", 200},
 	}

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"log/slog"
 	"net"
-	"os"
 	"net/netip"
+	"os"
 	"time"
 
 	"google.golang.org/grpc"
