@@ -192,9 +192,15 @@ func (h *hub) ReleaseZone(zone string, confirm bool, lift time.Duration, why str
 			return z, err
 		}
 	}
-	var ev liveness.Evidence = liveness.Override{Zone: at, All: all, Until: time.Now().Add(lift)}
-	if confirm {
+	var ev liveness.Evidence
+	switch {
+	case confirm:
 		ev = liveness.Confirm{Zone: at, All: all}
+	case lift > 0:
+		ev = liveness.Override{Zone: at, All: all, Until: time.Now().Add(lift)}
+	default:
+		ev = liveness.Override{Zone: at, All: all}
+		what = "put back the guard over zone"
 	}
 	h.mu.Lock()
 	out := h.judgeLocked(ev)
