@@ -53,6 +53,7 @@ type rosterService struct {
 	shown shown
 	// send runs what sends, and gives a caller up who does not read.
 	send func(func() error) error
+	over <-chan struct{} // closed when streams are to end
 }
 
 func (s *rosterService) HostTable(_ *darterv1.HostTableRequest, out grpc.ServerStreamingServer[darterv1.HostStatus]) error {
@@ -109,6 +110,8 @@ func (s *rosterService) HostEvents(m *darterv1.HostEventsRequest, out grpc.Serve
 		if !full {
 			select {
 			case <-page.more:
+			case <-s.over:
+				return wire.Status(errStopping())
 			case <-out.Context().Done():
 				return nil
 			}
