@@ -38,7 +38,8 @@ type Conversation interface {
 type Neighbours interface {
 	// Watch reports which of the wanted pieces p holds, as it gets them, until ctx ends, p has
 	// reported all of them (nil), or the link breaks. A parent that holds another version of the content
-	// is darter.Conflict; heard is called from one goroutine.
+	// is darter.Conflict, one that does not hold the task darter.NotFound, and one that says that it cannot go on
+	// darter.Denied: these are well. heard is called from one goroutine.
 	Watch(ctx context.Context, t darter.TaskID, version string, p darter.Parent, wanted darter.PieceSet, heard func(darter.Holding)) error
 	// Fetch asks for one piece and writes it to w as it arrives, without committing. progress is called with the number of
 	// bytes received so far, at least once per 256 KiB. The returned piece carries number,
