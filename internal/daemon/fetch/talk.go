@@ -174,9 +174,6 @@ func (l *loop) unlinked(k *link, err error) {
 	if err == nil || l.d.ctx.Err() != nil {
 		return
 	}
-	if k.lost { // its silence was noticed first
-		return
-	}
 	reason := Gone
 	if darter.KindOf(err) == darter.Conflict {
 		reason = OldVersion
