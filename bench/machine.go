@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // ticksPerSecond is the kernel's USER_HZ, which is 100 on every Linux.
@@ -200,4 +202,13 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+}
+
+// threadTime is the processor time of the calling thread. A goroutine that measures with it must keep its thread.
+func threadTime() time.Duration {
+	var t unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t); err != nil {
+		return 0 // Linux has this clock
+	}
+	return time.Duration(t.Nano())
 }

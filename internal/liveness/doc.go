@@ -33,10 +33,13 @@
 // all together renew 2000 times a second; each grant varies by a tenth. Plain Dragonfly daemons announce themselves, and
 // skip late. An interval of 0 counts as 300 s.
 //
-// The guard holds forgetting back, never hiding. A zone is a cluster, data centre and location:
+// The guard holds forgetting back, never hiding. A zone is a cluster, data centre and location. Its silent hosts are those
+// that became suspect within a minute, and those whose word is overdue: late ones, and plain ones that owe an announcement.
+// Hosts that die together are found out within 1.5 leases of each other, minutes in a large cluster; overdue they all
+// are when the first of them is suspect.
 //
-//	partial     3 hosts and 30 % of the zone became suspect within 60 s: 1 a second, or 0.1 %, until less than 30 % is down
-//	full        all of it is down: none, until 30 % is back; after 30 min, while other zones are well, as if partial
+//	partial     one became suspect, and 3 hosts and 30 % of the zone are silent: 1 a second, or 0.1 %, until less are
+//	full        all of it is silent: none, until 30 % is back; after 30 min, while other zones are well, as if partial
 //	overridden  an operator confirmed it (until it recovers, an hour at most) or took the guard off for a time
 //	self-fault  all hosts of all zones are down and nobody is heard: no time passes for anybody, a few are probed, and
 //	            the first word of anybody ends it; everybody's silence begins anew then
@@ -51,14 +54,14 @@
 // It promises that
 //   - effects follow from evidence, times and the seed alone, in a fixed order;
 //   - a leave of one run never affects another;
-//   - nobody is forgotten while a guard holds, soon after a start, or because a clock jumped;
+//   - nobody is forgotten while a guard holds, before it had its chance, soon after a start, or because a clock jumped;
 //   - a step looks at no more than Limit.Items timers, Forget.PerStep hosts to be forgotten, and half of Limit.Items
 //     of others, whatever happens; what is left over is asked for by Wake;
 //   - Renew and Hear store times, allocate nothing and move no timer;
 //   - whatever is kept is bounded: hosts, tombstones, events of one host and of all, probes in line.
 //
 // It deliberately knows no peers, tasks or streams, and no wall clock, lock or goroutine. The caller holds one lock around
-// all calls, calls Step with Tick every Config.Tick (a longer pause than MaxGap counts as one of its own), carries
+// all calls, calls Step with Tick every Config.Tick (a pause longer than MaxGap, or than short leases bear, is its own), carries
 // the effects out in order after the lock is released, and passes on what it hears. A Probe is answered by one Probed,
 // whether or not the host answered; none at all counts for nothing.
 package liveness

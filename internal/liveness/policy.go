@@ -82,9 +82,9 @@ type ForgetPolicy struct {
 
 // GuardPolicy keeps a mass failure from becoming mass forgetting.
 type GuardPolicy struct {
-	Hosts     int      `json:"hosts" yaml:"hosts"`         // fewer hosts down are no mass failure; default 3
-	Share     float64  `json:"share" yaml:"share"`         // share of a zone that became suspect within Window; default 0.3
-	Window    Duration `json:"window" yaml:"window"`       // default 60s, doubled until it is no shorter than a lease
+	Hosts     int      `json:"hosts" yaml:"hosts"`         // fewer silent hosts are no mass failure; default 3
+	Share     float64  `json:"share" yaml:"share"`         // share of a zone that became suspect within Window, or is overdue; default 0.3
+	Window    Duration `json:"window" yaml:"window"`       // default 60s, doubled until those that die together become suspect within it
 	RateShare float64  `json:"rateShare" yaml:"rateShare"` // share of a partly failed zone that may be forgotten a second; default 0.001
 	Rate      float64  `json:"rate" yaml:"rate"`           // hosts of it a second that may be in any case; default 1
 	Recovered float64  `json:"recovered" yaml:"recovered"` // share that is down below which a wholly failed zone counts as partly failed; default 0.7

@@ -28,6 +28,7 @@ type vigil struct {
 	pause time.Duration // silence until it is asked
 	owes  int           // asks in flight
 	asked bool          // an answer for its health is due
+	over  bool          // there was none
 }
 
 func (v *vigil) hear(t time.Time) { v.heard, v.pause = t, vigilAfter }
@@ -65,7 +66,7 @@ func (l *loop) paid(k *asking, err error, t time.Time) {
 func (l *loop) watchOver(t time.Time) {
 	var silent []*link
 	for _, k := range l.links {
-		if v := &k.vigil; v.owes > 0 && !v.asked && !k.lost && t.Sub(v.heard) >= v.pause {
+		if v := &k.vigil; v.owes > 0 && !v.asked && !v.over && t.Sub(v.heard) >= v.pause {
 			silent = append(silent, k)
 		}
 	}
@@ -87,25 +88,29 @@ func (l *loop) proved(k *link, asked time.Time, err error) {
 	v, t := &k.vigil, now()
 	v.asked = false
 	switch {
-	case l.d.ctx.Err() != nil || v.heard.After(asked) || k.lost || l.links[k.parent.Peer] != k:
+	case l.d.ctx.Err() != nil || v.heard.After(asked) || l.links[k.parent.Peer] != k:
 	case err == nil:
 		v.heard, v.pause = t, min(2*v.pause, vigilMost)
 	default:
+		v.over = true
 		k.cancel()
 		l.lose(k, Silent)
+		for _, a := range l.asks {
+			if a.ask.From == k.parent.Peer && !a.dropped {
+				a.stalled = true
+				a.cancel()
+			}
+		}
 	}
 }
 
-// lose gives a parent up: what was asked of it is asked of others, and the scheduler is told.
+// lose gives a parent up and tells the scheduler. What was asked of it may still come, as from one that is about to end.
 func (l *loop) lose(k *link, why FailReason) {
+	if k.lost {
+		return
+	}
 	k.lost = true
 	l.picker.Gone(k.parent.Peer)
-	for _, a := range l.asks {
-		if a.ask.From == k.parent.Peer && !a.dropped {
-			a.stalled = true
-			a.cancel()
-		}
-	}
 	l.failed(k.parent.Peer, why)
 	if l.talk != nil {
 		l.talk.Report(darter.Report{Kind: darter.NeedOthers, Lost: []darter.Parent{k.parent}, Answered: k.well})

@@ -27,6 +27,7 @@ type Figures struct {
 	First    time.Duration // until the last event was taken: from then on everything is hidden
 	Total    time.Duration // until nothing was left to do
 	Longest  time.Duration // of all steps
+	Clock    time.Duration // of all steps, the longest on the cluster's own clock
 	Steps    int
 	P99      time.Duration
 	Offers   int // parents that children were told of meanwhile
@@ -42,6 +43,8 @@ func (f Figures) String() string {
 // Cluster is a swarm under load.
 type Cluster struct {
 	Swarm *swarm.Swarm
+	// Clock, when set, measures steps a second time: on processor time, say, which others on the machine do not lengthen.
+	Clock func() time.Duration
 	load  Load
 	now   time.Time
 	dead  map[darter.HostID]bool
@@ -103,9 +106,16 @@ func (c *Cluster) step(ev swarm.Event) []swarm.Effect {
 	if v, is := ev.(swarm.HostVerdict); is {
 		c.dead[v.Host] = v.Verdict.Hidden()
 	}
+	var clock time.Duration
+	if c.Clock != nil {
+		clock = c.Clock()
+	}
 	at := time.Now()
 	effects := c.Swarm.Step(c.now, ev)
 	c.took = append(c.took, time.Since(at))
+	if c.Clock != nil {
+		c.f.Clock = max(c.f.Clock, c.Clock()-clock)
+	}
 	c.f.Messages += len(effects)
 	for _, e := range effects {
 		if o, is := e.(swarm.Offer); is {
