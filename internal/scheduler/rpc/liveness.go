@@ -298,16 +298,28 @@ func (h *hub) StreamBroken(host darter.HostID, _ darter.Epoch, _ LeaseConn, err 
 	}
 }
 
-// Holdings implements Leases.
+// Holdings implements Leases. It reads a page at a time, so that downloads need not wait for a host that holds much.
 func (h *hub) Holdings(host darter.HostID) (out []darter.Location) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for v := range h.mu.swarm.Holdings(host) {
-		if !v.Open && worthTelling(v.Location) { // what an open peer holds changes, and its stream tells
-			out = append(out, v.Location)
+	w := swarm.HoldingWalk{Host: host}
+	for more := true; more; {
+		var page []darter.Location
+		page, more = h.nextHoldings(&w)
+		for _, l := range page {
+			if worthTelling(l) {
+				out = append(out, l)
+			}
 		}
 	}
 	return out
+}
+
+// holdingsAtOnce bounds how many records of a host are read under one lock.
+const holdingsAtOnce = 256
+
+func (h *hub) nextHoldings(w *swarm.HoldingWalk) ([]darter.Location, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.mu.swarm.NextHoldings(w, holdingsAtOnce)
 }
 
 // worthTelling leaves out what an inventory does not name: empty contents, and parts with no piece or with all of them.

@@ -109,8 +109,8 @@ func (s *Swarm) withdrawTask(h *host, t *task, streams bool) {
 	}
 }
 
-// Holdings yields what a host is known to hold, for comparison with its inventory and for people. Peers with
-// open streams are among them only for people: what they hold changes.
+// Holdings yields what a host is known to hold, with what is known of each; peers with open streams are among them. It goes through
+// all of it at once: NextHoldings is for hosts that hold much.
 func (s *Swarm) Holdings(id darter.HostID) iter.Seq[HoldingView] {
 	return func(yield func(HoldingView) bool) {
 		h := s.hosts[id]
