@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -65,9 +64,6 @@ func (a *App) getCommand() *cobra.Command {
 		s, err := settings()
 		if err != nil {
 			return err
-		}
-		if a.getenv("GOGC") == "" {
-			debug.SetGCPercent(400) // most downloads end before 16 MiB of heap, and collecting 4 would be a tenth of their time
 		}
 		return a.get(c.Context(), f, args, s)
 	}

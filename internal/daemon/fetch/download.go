@@ -24,6 +24,7 @@ type download struct {
 	wg      sync.WaitGroup // goroutines beside the loop
 	events  chan func(*loop)
 
+	greeted    bool          // the conversation is being opened since before there was a loop
 	prepared   chan struct{} // closed when the fields below are set
 	prepareErr error
 	task       store.Task
@@ -110,6 +111,8 @@ func (d *download) run() {
 		d.end()
 		close(d.prepared)
 		d.settle(err)
+		d.cancel(errEnded)
+		d.wg.Wait()
 		d.report(err)
 		return
 	}
@@ -124,6 +127,9 @@ func (d *download) run() {
 	}
 	if d.spoiled { // after settling, so that readers hear why and not just that it is gone
 		_ = d.e.cfg.Store.Remove(d.id)
+	}
+	if err == nil && d.task.State() == store.Complete {
+		err = d.task.Sync() // nobody who has the bytes waits for the disk, or loses them when it fails
 	}
 	l.farewell(err)
 	d.cancel(errEnded)
