@@ -51,6 +51,7 @@ type Want struct {
 	ForceHardLink  bool          // fail rather than copy when OutputPath cannot be a hard link
 	NeedContent    bool          // the caller wants the bytes of each piece
 	Timeout        time.Duration // limit of the whole download; 0 means none
+	Rate           Size          // bytes per second that this asker wants fetched at most; 0 means any
 	DisableSource  bool          // never go to the source
 	NeedSource     bool          // go to the source (a seed's trigger)
 	MetadataOnly   bool          // announce what is held, fetch nothing

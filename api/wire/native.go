@@ -16,6 +16,7 @@ const (
 	MetaVersion = "darter-version" // version of a content (SyncPieces, both directions); absent matches anything
 	MetaRelay   = "darter-relay"   // "1" (SyncPieces, both directions): pieces that still arrive are reported, too, with length 0
 	MetaHeld    = "darter-held"    // PieceSet.String() of what a registering peer holds already (AnnouncePeer); may be absent
+	MetaRate    = "darter-rate"    // decimal bytes per second that an asker wants fetched at most (DownloadTask on the socket)
 )
 
 // sourceWord opens the description of a NeedBackToSourceResponse that our scheduler sends to our daemons.

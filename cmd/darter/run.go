@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"golang.org/x/sync/errgroup"
@@ -31,9 +32,13 @@ func signals(parent context.Context) (context.Context, context.CancelFunc) {
 // ahead starts, beside the reading of the command line, what a download needs later. It ends by itself, long before
 // any download does.
 func ahead(args []string) {
-	if len(args) > 0 && args[0] == "get" {
-		go rpc.Prepare()
+	if len(args) == 0 || args[0] != "get" {
+		return
 	}
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400) // most downloads end before 16 MiB of heap, and collecting 4 would be a tenth of their time
+	}
+	go rpc.Prepare()
 }
 
 // role is a part of this process that runs until its context ends.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"runtime/debug"
 	"strings"
 	"time"
 
@@ -66,9 +65,6 @@ func (a *App) getCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if a.getenv("GOGC") == "" {
-			debug.SetGCPercent(400) // most downloads end before 16 MiB of heap, and collecting 4 would be a tenth of their time
-		}
 		return a.get(c.Context(), f, args, s)
 	}
 	return c
@@ -83,7 +79,7 @@ func (f *getFlags) register(c *cobra.Command) {
 	fs.StringVar(&f.digest, "digest", "", "expected digest of the bytes written, as sha256:<hex>")
 	fs.StringVar(&f.span, "range", "", "bytes to write: A-B, A- or -N")
 	fs.StringArrayVarP(&f.headers, "header", "H", nil, "header for the source, as \"Key: value\", or @FILE with one per line (repeat for more)")
-	fs.StringVar(&f.limitRate, "limit-rate", "", "bytes per second, as 20M; with a daemon it limits what is handed over, not what the daemon fetches (the API has no word for that)")
+	fs.StringVar(&f.limitRate, "limit-rate", "", "bytes per second and file, as 20M; a daemon that fetches the same for others who are in a hurry does not slow down")
 	fs.DurationVar(&f.timeout, "timeout", 0, "time limit per file, as 90s or 2h; 0 is none")
 	fs.BoolVar(&f.overwrite, "overwrite", false, "replace existing files")
 	fs.BoolVarP(&f.quiet, "quiet", "q", false, "print nothing but errors")
@@ -244,7 +240,7 @@ func readHeaders(args []string) (map[string]string, error) {
 // transfer makes the transfer of one job.
 func (p *plan) transfer(a *App, j job, target string, m *meter, rate *throttle.Limiter) *transfer {
 	w := p.template
-	w.URL = j.url
+	w.URL, w.Rate = j.url, p.rate
 	return &transfer{want: w, target: target, digest: j.digest, span: p.span, overwrite: p.flags.overwrite,
 		makeDir: p.flags.dir != "" || j.name != "", out: a.Out, meter: m, rate: rate,
 		inHand: target == stdout || p.span != nil || rate != nil}

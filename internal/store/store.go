@@ -110,9 +110,12 @@ type Task interface {
 	Removed() bool
 
 	// Finish checks that every piece is here and that the digest (the one given, else Meta's) matches the
-	// bytes, makes them durable and moves the task to Complete. A mismatch is darter.Corrupt, and the
+	// bytes, and moves the task to Complete. A mismatch is darter.Corrupt, and the
 	// task stays Partial. Finishing a complete task only checks a digest that was not checked before.
 	Finish(darter.Digest) error
+	// Sync makes what Finish found durable: from then on the task stays complete through a crash. It is quick when there
+	// is nothing to save. When it fails, the task is Partial again. Close syncs what was not.
+	Sync() error
 	// Drop forgets pieces, so that they are fetched again.
 	Drop(darter.PieceSet) error
 

@@ -59,6 +59,7 @@ type fake struct {
 	mu struct {
 		sync.Mutex
 		asked []*commonv2.Download
+		rates []string
 	}
 }
 
@@ -72,6 +73,7 @@ func (f *fake) DownloadTask(m *dfdaemonv2.DownloadTaskRequest, s dfdaemonv2.Dfda
 	d := m.GetDownload()
 	f.mu.Lock()
 	f.mu.asked = append(f.mu.asked, d)
+	f.mu.rates = append(f.mu.rates, strings.Join(metadata.ValueFromIncomingContext(s.Context(), wire.MetaRate), ","))
 	f.mu.Unlock()
 	if f.fail != nil || strings.HasSuffix(d.GetUrl(), "/missing") {
 		if f.fail != nil {
@@ -297,6 +299,13 @@ func TestContentTransferWhereTheDaemonCannotWrite(t *testing.T) {
 			require.Equal(t, r.Bytes, r.FromOrigin+r.FromPeers+r.FromCache, "the first attempt must not count")
 		})
 	}
+}
+
+func TestLimitRateReachesTheDaemon(t *testing.T) {
+	w := newWorld(t, 9500)
+	require.Equal(t, cli.ExitOK, w.run("get", url, "-d", w.dir, "--limit-rate", "20M"), w.err.String())
+	require.Equal(t, cli.ExitOK, w.run("get", url, "-d", w.dir, "--overwrite"), w.err.String())
+	require.Equal(t, []string{"20971520", ""}, w.f.mu.rates)
 }
 
 func TestStdoutIsTheContentOnly(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -108,6 +109,9 @@ func (s *Socket) Close() error {
 func (s *Socket) Get(ctx context.Context, w darter.Want, sink cli.Sink) (cli.Result, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	if w.Rate > 0 {
+		ctx = metadata.AppendToOutgoingContext(ctx, wire.MetaRate, strconv.FormatInt(int64(w.Rate), 10))
+	}
 	stream, err := s.daemon.DownloadTask(ctx, &dfdaemonv2.DownloadTaskRequest{Download: wire.FromWant(w)})
 	if err != nil {
 		return cli.Result{}, s.failed(w, nil, err)

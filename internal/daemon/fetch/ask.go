@@ -73,7 +73,8 @@ func (d *download) fromParent(ctx context.Context, k *asking, to link) (darter.P
 	}
 	defer w.Abort()
 	begun := now()
-	in := &intake{PieceWriter: w, pace: func(n int) error { return d.pace(ctx, n, false) }}
+	in := &intake{PieceWriter: w, most: d.portion, pace: func(n int) error { return d.pace(ctx, n, false) },
+		alive: func(n int64) { k.received.Store(max(k.received.Load(), n)) }}
 	p, err := d.receive(ctx, k, to, span, in)
 	if in.failed != nil {
 		return darter.Piece{}, storeError{in.failed}
@@ -116,23 +117,46 @@ func (d *download) receive(ctx context.Context, k *asking, to link, span darter.
 // intake paces the bytes of a piece and remembers whether it was the store that failed.
 type intake struct {
 	store.PieceWriter
+	most   func(int) int
 	pace   func(int) error
+	alive  func(int64) // that bytes wait for a limit of our own is no stall of the sender's
+	took   int64
 	failed error
 }
 
 func (in *intake) Write(p []byte) (int, error) {
-	if err := in.pace(len(p)); err != nil {
-		return 0, err
+	done := 0
+	for done < len(p) {
+		part := p[done : done+in.most(len(p)-done)]
+		if err := in.pace(len(part)); err != nil {
+			return done, err
+		}
+		n, err := in.PieceWriter.Write(part)
+		done, in.took = done+n, in.took+int64(n)
+		if err != nil {
+			in.failed = err
+			return done, err
+		}
+		if done < len(p) {
+			in.alive(in.took)
+		}
 	}
-	n, err := in.PieceWriter.Write(p)
-	if err != nil {
-		in.failed = err
+	return done, nil
+}
+
+// portion returns how many of n bytes may pass at once, so that a slow limit still shows progress every second.
+func (d *download) portion(n int) int {
+	if r := d.rate.Rate(); r > 0 {
+		return int(min(int64(n), max(int64(r), 1<<10)))
 	}
-	return n, err
+	return n
 }
 
 // pace waits until n more bytes may pass.
 func (d *download) pace(ctx context.Context, n int, source bool) error {
+	if err := d.rate.WaitN(ctx, n); err != nil {
+		return err
+	}
 	if p := d.e.cfg.Download; p != nil {
 		if err := p.WaitN(ctx, n); err != nil {
 			return err
@@ -288,7 +312,7 @@ func (d *download) pieceFromSource(ctx context.Context, k *asking, w store.Piece
 	buf := getBuffer()
 	defer putBuffer(buf)
 	for left > 0 {
-		got, err := body.Read((*buf)[:min(int64(len(*buf)), left)])
+		got, err := body.Read((*buf)[:d.portion(int(min(int64(len(*buf)), left)))])
 		if got > 0 {
 			if perr := d.pace(ctx, got, true); perr != nil {
 				return darter.Piece{}, perr

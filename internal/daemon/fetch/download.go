@@ -10,6 +10,7 @@ import (
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/internal/source"
 	"github.com/darter-p2p/darter/internal/store"
+	"github.com/darter-p2p/darter/internal/throttle"
 )
 
 // download is the one download of a task on this host.
@@ -24,6 +25,7 @@ type download struct {
 	wg      sync.WaitGroup // goroutines beside the loop
 	events  chan func(*loop)
 
+	greeted    bool          // the conversation is being opened since before there was a loop
 	prepared   chan struct{} // closed when the fields below are set
 	prepareErr error
 	task       store.Task
@@ -33,6 +35,8 @@ type download struct {
 	failed    error
 	abandoned bool
 	spoiled   bool // what was stored is of no use to anyone
+
+	rate *throttle.Limiter // as fast as the askers want it
 
 	mu struct {
 		sync.Mutex
@@ -50,7 +54,7 @@ type download struct {
 
 func newDownload(e *Engine, id darter.TaskID, w darter.Want) *download {
 	return &download{e: e, id: id, peer: e.cfg.NewPeer(), want: w, started: now(), events: make(chan func(*loop), 256),
-		prepared: make(chan struct{}), settled: make(chan struct{})}
+		prepared: make(chan struct{}), settled: make(chan struct{}), rate: throttle.New(0)}
 }
 
 // enter adds a session, or returns nil when the download has ended.
@@ -67,8 +71,31 @@ func (d *download) enter(w darter.Want) *Session {
 	d.mu.sessions = append(d.mu.sessions, s)
 	d.mu.detached = d.mu.detached || w.NeedSource || w.IsPrefetch
 	d.mu.emptySince = time.Time{}
+	d.hurry()
 	d.kick()
 	return s
+}
+
+// hurry makes the download as fast as the most impatient of its askers wants it; while it lingers, as the last one
+// wanted it. The lock is held.
+func (d *download) hurry() {
+	if len(d.mu.sessions) == 0 {
+		return
+	}
+	var fastest darter.Size
+	for _, s := range d.mu.sessions {
+		fastest = max(fastest, s.want.Rate)
+		if s.want.Rate <= 0 {
+			fastest = 0
+			break
+		}
+	}
+	if d.mu.detached {
+		fastest = 0
+	}
+	if fastest != d.rate.Rate() {
+		d.rate.Set(fastest)
+	}
 }
 
 // leave removes a session and lets the loop see it.
@@ -79,6 +106,7 @@ func (d *download) leave(s *Session) {
 		if len(d.mu.sessions) == 0 && !d.mu.detached {
 			d.mu.emptySince, d.mu.last = now(), s.want.Range
 		}
+		d.hurry()
 	}
 	d.mu.Unlock()
 	d.kick()
@@ -110,6 +138,8 @@ func (d *download) run() {
 		d.end()
 		close(d.prepared)
 		d.settle(err)
+		d.cancel(errEnded)
+		d.wg.Wait()
 		d.report(err)
 		return
 	}
@@ -124,6 +154,9 @@ func (d *download) run() {
 	}
 	if d.spoiled { // after settling, so that readers hear why and not just that it is gone
 		_ = d.e.cfg.Store.Remove(d.id)
+	}
+	if err == nil && d.task.State() == store.Complete {
+		err = d.task.Sync() // nobody who has the bytes waits for the disk, or loses them when it fails
 	}
 	l.farewell(err)
 	d.cancel(errEnded)

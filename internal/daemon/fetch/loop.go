@@ -45,7 +45,7 @@ func newLoop(d *download) *loop {
 		cfg.SourceStreams, cfg.SourceRun = 1, math.MaxInt32
 	}
 	l := &loop{d: d, peer: d.peer, picker: pick.New(cfg, d.task.Meta().Layout, h), asks: map[uint64]*asking{},
-		links: map[darter.PeerID]*link{}, lively: now()}
+		links: map[darter.PeerID]*link{}, lively: now(), opening: d.greeted}
 	l.picker.Have(d.task.Pieces())
 	return l
 }

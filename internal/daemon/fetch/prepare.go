@@ -112,12 +112,26 @@ func (d *download) create(info source.Info) error {
 	if info.Length < 0 {
 		return d.spool(info)
 	}
-	t, err := d.e.cfg.Store.Create(d.meta(info))
+	m := d.meta(info)
+	d.greet(m.Layout)
+	t, err := d.e.cfg.Store.Create(m)
 	if err != nil {
 		return err
 	}
 	d.task, d.info = t, info
 	return nil
+}
+
+// greet opens the conversation with the scheduler while the task's place is being made: of a small content, that is a
+// good part of the time.
+func (d *download) greet(layout darter.Layout) {
+	if d.e.cfg.Scheduler == nil {
+		return
+	}
+	first := Session{want: d.want}
+	first.resolve(layout.Length)
+	d.greeted = true
+	d.converse(d.peer, first.want, layout, darter.PieceSet{})
 }
 
 func (d *download) meta(info source.Info) store.Meta {

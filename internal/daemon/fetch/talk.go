@@ -32,12 +32,15 @@ func (l *loop) converse(t time.Time) {
 		return
 	}
 	l.opening, l.rejoinAt = true, time.Time{}
-	d := l.d
-	w := d.want
-	w.Layout, w.LayoutKnown = d.task.Meta().Layout, true
-	reg := darter.Registration{Task: d.id, Peer: l.peer, Want: w, Held: d.task.Pieces()}
+	l.d.converse(l.peer, l.d.want, l.d.task.Meta().Layout, l.d.task.Pieces())
+}
+
+// converse opens a conversation and hands it to the loop, whether that runs already or not yet.
+func (d *download) converse(peer darter.PeerID, w darter.Want, layout darter.Layout, held darter.PieceSet) {
+	w.Layout, w.LayoutKnown = layout, true
+	reg := darter.Registration{Task: d.id, Peer: peer, Want: w, Held: held}
 	d.spawn(func() {
-		c, err := s.Register(d.ctx, reg)
+		c, err := d.e.cfg.Scheduler.Register(d.ctx, reg)
 		if err != nil {
 			d.post(func(l *loop) { l.silent(err) })
 			return

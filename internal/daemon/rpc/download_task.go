@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strconv"
 
 	commonv2 "d7y.io/api/v2/pkg/apis/common/v2"
 	dfdaemonv2 "d7y.io/api/v2/pkg/apis/dfdaemon/v2"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/api/wire"
@@ -24,6 +26,9 @@ func (s *Socket) DownloadTask(m *dfdaemonv2.DownloadTaskRequest, stream dfdaemon
 func (s *Socket) download(m *dfdaemonv2.DownloadTaskRequest, stream dfdaemonv2.DfdaemonDownload_DownloadTaskServer) error {
 	want, err := wire.ToWant(m.GetDownload())
 	if err != nil {
+		return err
+	}
+	if want.Rate, err = rateOf(stream.Context()); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(stream.Context())
@@ -55,6 +60,20 @@ func (s *Socket) download(m *dfdaemonv2.DownloadTaskRequest, stream dfdaemonv2.D
 		return f.withContent(ctx, d, s.cfg.Store)
 	}
 	return f.follow(ctx, d, func(p darter.Piece) error { return stream.Send(f.piece(p)) })
+}
+
+// rateOf returns the limit that a client of ours asks for.
+func rateOf(ctx context.Context) (darter.Size, error) {
+	text := first(metadata.ValueFromIncomingContext(ctx, wire.MetaRate))
+	if text == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil || n <= 0 {
+		return 0, &darter.Error{Kind: darter.Invalid, Op: "download", Err: fmt.Errorf("the rate %q is not a number of bytes per second", text),
+			Hint: "send " + wire.MetaRate + " as a positive number, or not at all"}
+	}
+	return darter.Size(n), nil
 }
 
 // follower tells one client of one download.

@@ -305,6 +305,27 @@ func TestDownloadErrorsKeepTheirMeaning(t *testing.T) {
 	}
 }
 
+func TestARateTravelsToTheDownload(t *testing.T) {
+	d := newScripted(0)
+	r := newSocketRig(t, d, nil)
+	for text, want := range map[string]darter.Size{"": 0, "1048576": 1 << 20, "0": -1, "-5": -1, "fast": -1, "9223372036854775808": -1} {
+		ctx := t.Context()
+		if text != "" {
+			ctx = metadata.AppendToOutgoingContext(ctx, wire.MetaRate, text)
+		}
+		d.mu.Lock()
+		d.wants = nil
+		d.mu.Unlock()
+		_, _, err := r.download(ctx, &commonv2.Download{Url: "http://x/y"})
+		if (status.Code(err) == codes.InvalidArgument) != (want < 0) {
+			t.Errorf("rate %q: %v", text, err)
+		}
+		if want >= 0 && (len(d.wants) != 1 || d.wants[0].Rate != want) {
+			t.Errorf("rate %q arrived as %+v", text, d.wants)
+		}
+	}
+}
+
 func TestDownloadPastItsTimeoutSaysSo(t *testing.T) {
 	downloads := newScripted(0)
 	downloads.hang = make(chan struct{})

@@ -47,6 +47,7 @@ func BenchmarkSmallTask(b *testing.B) {
 		must(b, err)
 		must(b, storetest.Put(task, 0, content))
 		must(b, task.Finish(""))
+		must(b, task.Sync())
 	}
 }
 

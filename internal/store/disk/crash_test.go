@@ -112,6 +112,9 @@ func (w *witness) finish(id darter.TaskID) error {
 	if err := t.Finish(d); err != nil {
 		return err
 	}
+	if err := t.Sync(); err != nil {
+		return err
+	}
 	for _, f := range w.facts {
 		if f.id == id && f.to < 0 && f.complete {
 			return nil
@@ -119,6 +122,15 @@ func (w *witness) finish(id darter.TaskID) error {
 	}
 	w.facts = append(w.facts, fact{id: id, complete: true, from: w.fs.size(), to: -1})
 	return nil
+}
+
+// matched completes a task and promises nothing: it is not synced.
+func (w *witness) matched(id darter.TaskID) error {
+	t, err := w.s.Open(id)
+	if err != nil {
+		return err
+	}
+	return t.Finish("")
 }
 
 func (w *witness) drop(id darter.TaskID, n uint32) error {
@@ -191,7 +203,7 @@ func usable(s *Store) error {
 		if err := storetest.PutAll(t, truth(m)); err != nil {
 			return fmt.Errorf("afterwards: %w", err)
 		}
-		if err := t.Finish(""); err != nil {
+		if err := errors.Join(t.Finish(""), t.Sync()); err != nil {
 			return fmt.Errorf("afterwards: %w", err)
 		}
 		if err := storetest.Check(t, truth(m)); err != nil {
@@ -230,6 +242,13 @@ func (w *witness) story() error {
 		w.close,
 		w.open,
 		func() error { return w.put(c, 0, 2) },
+		func() error { return w.put(c, 3) },
+		func() error { return w.matched(c.ID) },
+		func() error { return w.drop(c.ID, 2) },
+		func() error { return w.put(c, 2) },
+		func() error { return w.matched(c.ID) },
+		func() error { return w.closed(c.ID) },
+		w.open,
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -240,6 +259,15 @@ func (w *witness) story() error {
 }
 
 func (w *witness) close() error { return w.s.Close() }
+
+// closed closes the store, which syncs what was complete.
+func (w *witness) closed(id darter.TaskID) error {
+	if err := w.s.Close(); err != nil {
+		return err
+	}
+	w.facts = append(w.facts, fact{id: id, complete: true, from: w.fs.size(), to: -1})
+	return nil
+}
 
 // choosers are the ways in which unsynced changes survive a crash.
 func choosers(seed uint64) []func() int {
@@ -331,8 +359,12 @@ func (w *witness) random(rng *rand.Rand) error {
 		err = w.hedge(m, n, true)
 	case 4:
 		err = w.hedge(m, n, false)
-	case 5, 6:
+	case 5:
 		err = w.finish(m.ID)
+	case 6:
+		if err = w.matched(m.ID); err == nil && rng.IntN(2) == 0 {
+			err = w.finish(m.ID)
+		}
 	default:
 		err = w.put(m, n, uint32(rng.IntN(4)))
 	}

@@ -61,6 +61,7 @@ func filled(t *testing.T, s *Store) (whole, part store.Task) {
 	must(t, err)
 	must(t, storetest.PutAll(whole, storetest.Bytes(1, 1000)))
 	must(t, whole.Finish(""))
+	must(t, whole.Sync())
 	part, err = s.Create(storetest.Meta(2, 1000, 256))
 	must(t, err)
 	for n := range uint32(3) {

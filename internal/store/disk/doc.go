@@ -7,10 +7,11 @@
 //
 //	Writer 1 ──pwrite──▶ data ─┐
 //	Writer 2 ──▶ tmp ─takes over─▶ Commit ─▶ sidecar record ─▶ held ─▶ Changed
-//	Finish: hash ─▶ sync data ─▶ "complete" record ─▶ sync sidecar ─▶ sync folders ─▶ Complete
+//	Finish: hash ─▶ Complete
+//	Sync:   sync data ─▶ "complete" record ─▶ sync sidecar ─▶ sync folders ─▶ durable
 //	Open:   lock ─▶ empty tmp, trash, quarantine ─▶ read sidecars ─▶ adopt, or move to quarantine
 //
-// It promises that a finished task survives any crash, that a piece reported as held has the bytes
+// It promises that a finished task survives any crash once it is synced, that a piece reported as held has the bytes
 // that were committed, and that two processes never use one folder. Nothing is synced per piece: after a crash the
 // pieces of an unfinished task that were not known to be durable are compared with their CRC when the task
 // is first touched (or by Recheck), and those that do not match are forgotten and reported in Events.

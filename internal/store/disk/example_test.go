@@ -38,13 +38,13 @@ func ExampleOpen() {
 		w.Abort()
 		fmt.Println(task.Pieces(), task.State())
 	}
-	fmt.Println(task.Finish(""), task.State())
+	fmt.Println(task.Finish(""), task.State(), task.Sync())
 	text, _ := io.ReadAll(io.NewSectionReader(task, 2, 6))
 	fmt.Printf("%s\n", text)
 	// Output:
 	// 0 partial
 	// 0-1 partial
 	// 0-2 partial
-	// <nil> complete
+	// <nil> complete <nil>
 	// darter
 }

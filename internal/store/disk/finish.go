@@ -9,14 +9,16 @@ import (
 	"github.com/darter-p2p/darter/internal/store"
 )
 
-// Finish implements store.Task. The order of the syncs is what makes the state survive: the bytes, then the record
-// that vouches for them, then the names by which both are found.
+// Finish implements store.Task. What is complete already needs no turn: a Sync under way holds nobody up.
 func (t *task) Finish(d darter.Digest) error {
-	t.turn.take()
-	defer t.turn.give()
 	if d == "" {
 		d = t.meta.Digest
 	}
+	if complete, err := t.ready(d); err != nil || complete {
+		return err
+	}
+	t.turn.take()
+	defer t.turn.give()
 	complete, err := t.ready(d)
 	if err != nil || complete {
 		return err
@@ -24,47 +26,65 @@ func (t *task) Finish(d darter.Digest) error {
 	if err := t.verify(d); err != nil {
 		return err
 	}
-	now, err := t.vouch(d)
-	if err != nil {
-		return err
-	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.mu.removed {
 		return t.gone("finish")
 	}
-	t.mu.digest, t.mu.dirty = d, false
+	t.mu.digest, t.mu.unsaved = d, true
 	if !t.mu.complete {
-		t.mu.complete, t.mu.finished = true, moment(nanos(now))
+		t.mu.complete, t.mu.finished = true, moment(nanos(time.Now()))
 		t.wake()
 	}
 	return nil
 }
 
-// vouch makes the task's bytes durable, then the record that says they are complete, then the names. It returns
-// when the task was completed.
-func (t *task) vouch(d darter.Digest) (time.Time, error) {
-	now := time.Now()
-	h, err := t.use("finish", dataWrite)
+// Sync implements store.Task. A task that cannot be made durable is partial again, as it is on disk.
+func (t *task) Sync() error {
+	t.turn.take()
+	defer t.turn.give()
+	t.mu.Lock()
+	unsaved, removed, digest := t.mu.unsaved, t.mu.removed, t.mu.digest
+	t.mu.Unlock()
+	switch {
+	case removed:
+		return t.gone("save")
+	case !unsaved:
+		return nil
+	}
+	err := t.vouch(digest)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.mu.unsaved = false
 	if err != nil {
-		return now, err
+		t.mu.complete, t.mu.digest, t.mu.finished, t.mu.dirty = false, "", time.Time{}, true
+		t.wake()
+		return err
+	}
+	t.mu.dirty = false
+	return nil
+}
+
+// vouch makes the task's bytes durable, then the record that says they are complete, then the names by which both
+// are found: the order of the syncs is what makes the state survive.
+func (t *task) vouch(d darter.Digest) error {
+	h, err := t.use("save", dataWrite)
+	if err != nil {
+		return err
 	}
 	err = h.Sync()
 	t.store.handles.put(h)
 	if err != nil {
-		return now, fault(t.op("finish"), err)
+		return fault(t.op("save"), err)
 	}
-	err = t.write("finish", func(l *ledger) []record {
-		if l.complete {
-			now = l.finished // only another digest was checked
-		}
+	err = t.write("save", func(l *ledger) []record {
 		text, texts := l.intern(string(d))
-		return append(texts, record{kind: kindComplete, text: text, at: now, sum: l.sum})
+		return append(texts, record{kind: kindComplete, text: text, at: l.finished, sum: l.sum})
 	}, true)
 	if err != nil {
-		return now, err
+		return err
 	}
-	return now, t.syncNames("finish")
+	return t.syncNames("save")
 }
 
 // ready tells whether there is nothing left to finish, or why it cannot be.
@@ -117,12 +137,15 @@ func (c *chunked) WriteTo(w io.Writer) (int64, error) {
 	return io.CopyBuffer(struct{ io.Writer }{w}, c.r, c.buffer)
 }
 
-// syncNames makes the task's folder durable.
+// syncNames makes the names durable by which the task is found.
 func (t *task) syncNames(verb string) error {
 	for _, dir := range []string{t.dir, filepath.Dir(t.dir)} {
 		if err := t.store.files.SyncDir(dir); err != nil {
 			return t.trouble(verb, err)
 		}
+	}
+	if err := t.store.savePrefix(prefix(t.meta.ID)); err != nil {
+		return t.trouble(verb, err)
 	}
 	return nil
 }
@@ -165,7 +188,7 @@ func (t *task) forget(set darter.PieceSet) {
 	for n := range set.All() {
 		t.mu.drop(n)
 	}
-	t.mu.complete, t.mu.digest, t.mu.finished, t.mu.dirty = false, "", time.Time{}, true
+	t.mu.complete, t.mu.digest, t.mu.finished, t.mu.dirty, t.mu.unsaved = false, "", time.Time{}, true, false
 	t.store.held.Add(t.mu.held - before)
 	t.wake()
 }

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/darter-p2p/darter"
@@ -28,7 +29,8 @@ func TestAnOldTaskNeverReachesTheFilesOfANewOneOfItsName(t *testing.T) {
 		"read":   func(old store.Task) error { _, err := old.ReadAt(make([]byte, 9), 0); return err },
 		"open":   func(old store.Task) error { _, err := old.OpenPiece(0); return err },
 		"write":  func(old store.Task) error { return storetest.Put(old, 1, content) },
-		"finish": func(old store.Task) error { return old.Finish("") },
+		"finish": func(old store.Task) error { return old.Finish("crc32:1") },
+		"sync":   func(old store.Task) error { return errors.Join(old.Finish(""), old.Sync()) },
 		"drop":   func(old store.Task) error { return old.Drop(darter.Pieces(0)) },
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -41,7 +43,7 @@ func TestAnOldTaskNeverReachesTheFilesOfANewOneOfItsName(t *testing.T) {
 			old, err := s.Create(storetest.Meta(1, 1000, 256))
 			must(t, err)
 			must(t, storetest.Put(old, 0, content))
-			if name == "finish" {
+			if name == "finish" || name == "sync" {
 				must(t, storetest.PutAll(old, content))
 			}
 			fs.before = func() {

@@ -50,7 +50,7 @@ func (s *Store) Close() error {
 	}
 	var first error
 	for _, t := range s.all() {
-		if err := t.checkpoint(); err != nil && first == nil && darter.KindOf(err) != darter.NotFound {
+		if err := errors.Join(t.Sync(), t.checkpoint()); err != nil && first == nil && darter.KindOf(err) != darter.NotFound {
 			first = err
 		}
 	}

@@ -35,7 +35,7 @@ type Store struct {
 		closed   bool
 		tasks    map[darter.TaskID]*task
 		busy     map[darter.TaskID]chan struct{} // being created or removed; closed when done
-		prefixes map[string]bool                 // folders below tasks that are there and durable
+		prefixes map[string]bool                 // folders below tasks that are there; true: durably
 	}
 }
 
@@ -119,7 +119,7 @@ func (s *Store) Create(m store.Meta) (store.Task, error) {
 	return t, nil
 }
 
-// make makes the folder of a task and the two files in it. None of this is durable before Finish or Close.
+// make makes the folder of a task and the two files in it. None of this is durable before Sync or Close.
 func (s *Store) make(m store.Meta) (*task, error) {
 	header, err := encodeHeader(m)
 	if err != nil {
@@ -171,11 +171,10 @@ func (s *Store) newFile(t *task, w which, fill func(file) error) error {
 	return fill(f)
 }
 
-// makePrefix makes the folder that a task's folder lies in, and its name durable: once per prefix,
-// so that Finish need not.
+// makePrefix makes the folder that a task's folder lies in.
 func (s *Store) makePrefix(p string) error {
 	s.mu.Lock()
-	known := s.mu.prefixes[p]
+	_, known := s.mu.prefixes[p]
 	s.mu.Unlock()
 	if known {
 		return nil
@@ -183,12 +182,28 @@ func (s *Store) makePrefix(p string) error {
 	if err := s.files.MkdirAll(s.path("tasks", p)); err != nil {
 		return err
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, known := s.mu.prefixes[p]; !known {
+		s.mu.prefixes[p] = false
+	}
+	return nil
+}
+
+// savePrefix makes the name of that folder durable: once per prefix.
+func (s *Store) savePrefix(p string) error {
+	s.mu.Lock()
+	durable := s.mu.prefixes[p]
+	s.mu.Unlock()
+	if durable {
+		return nil
+	}
 	if err := s.files.SyncDir(s.path("tasks")); err != nil {
 		return err
 	}
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.mu.prefixes[p] = true
-	s.mu.Unlock()
 	return nil
 }
 

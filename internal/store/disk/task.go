@@ -15,7 +15,7 @@ type task struct {
 	dir     string
 	records int64  // where the sidecar's records begin
 	seed    uint32 // of their CRCs
-	turn    turn   // one at a time: settle, Drop, Finish, checkpoint
+	turn    turn   // one at a time: settle, Drop, Finish, Sync, checkpoint
 
 	mu struct {
 		sync.Mutex
@@ -23,6 +23,7 @@ type task struct {
 		pending map[uint32]*contest // pieces that are being written
 		left    map[uint32]leftover // bytes that writers left for others to go on from
 		dirty   bool                // something was recorded after the last checkpoint
+		unsaved bool                // complete, or its digest checked, but not yet durably so
 		readNew bool                // read since it was last written down
 		removed bool
 		changed chan struct{} // made when someone asks

@@ -187,6 +187,14 @@ func (t *task) Finish(d darter.Digest) error {
 	return nil
 }
 
+// Sync has nothing to do: memory outlives no crash.
+func (t *task) Sync() error {
+	if t.Removed() {
+		return fail(darter.NotFound, "save", t.meta.ID, "it was removed")
+	}
+	return nil
+}
+
 func (t *task) Drop(set darter.PieceSet) error {
 	t.mu.Lock()
 	if t.mu.removed {

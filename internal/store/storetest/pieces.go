@@ -214,7 +214,16 @@ func drop(t *testing.T, s store.Store) {
 	content := Bytes(1, 1000)
 	task := create(t, s, Meta(1, 1000, 256))
 	must(t, PutAll(task, content))
+	must(t, task.Sync()) // there is nothing to save: it changes nothing
+	if task.State() != store.Partial {
+		t.Error("complete without Finish")
+	}
 	must(t, task.Finish(""))
+	must(t, task.Sync())
+	must(t, task.Sync())
+	if task.State() != store.Complete {
+		t.Error("partial after Sync")
+	}
 	must(t, task.Drop(darter.Pieces(1, 2)))
 	wantPieces(t, task, darter.Pieces(0, 3))
 	if i := task.Info(); i.State != store.Partial || i.Held != 1000-512 || !i.Finished.IsZero() || s.Usage().Held != 1000-512 {

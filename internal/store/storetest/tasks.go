@@ -45,6 +45,7 @@ func remove(t *testing.T, s store.Store) {
 	_, err = task.Writer(2)
 	wantKind(t, err, darter.NotFound)
 	wantKind(t, task.Finish(""), darter.NotFound)
+	wantKind(t, task.Sync(), darter.NotFound)
 	wantKind(t, task.Drop(darter.Pieces(0)), darter.NotFound)
 	must(t, Check(fresh, Bytes(2, 1000)))
 	if u := s.Usage(); u.Tasks != 1 || u.Held != 256 {
