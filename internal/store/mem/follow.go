@@ -11,6 +11,8 @@ import (
 // arrival is what one writer of a piece has so far. The task's lock guards it.
 type arrival struct {
 	data    []byte
+	base    int  // bytes of data that were there before this writer could be followed
+	told    bool // those who wait for a change were told that there is something to follow
 	over    bool
 	left    bool          // the bytes are still good
 	changed chan struct{} // made when somebody waits
@@ -23,37 +25,28 @@ func (a *arrival) signal() {
 	}
 }
 
-// lead makes the caller the writer of piece n that can be followed, unless there is one.
-func (t *task) lead(n uint32) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.mu.arrivals[n] != nil {
-		return false
-	}
-	t.mu.arrivals[n] = &arrival{}
-	return true
-}
-
-// arrived publishes what a writer has. What was left there before is worth nothing then.
+// arrived publishes what a writer has.
 func (t *task) arrived(n uint32, data []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.mu.left, n)
 	a := t.mu.arrivals[n]
 	if t.mu.set.Has(n) || len(data) == 0 {
 		return
 	}
-	first := len(a.data) == 0
 	a.data = data
 	a.signal()
-	if first {
+	if !a.told {
+		a.told = true
 		t.wake()
 	}
 }
 
 // gaveUp ends what can be followed of a writer, and keeps what it left.
 func (w *writer) gaveUp(left []byte) {
-	if !w.lead {
+	w.mu.Lock()
+	lead := w.mu.lead
+	w.mu.Unlock()
+	if !lead {
 		return
 	}
 	t := w.t
@@ -69,14 +62,6 @@ func (w *writer) gaveUp(left []byte) {
 	if len(a.data) > 0 && !t.mu.removed {
 		t.wake()
 	}
-}
-
-func (t *task) resume(n uint32) []byte {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	data := t.mu.left[n]
-	delete(t.mu.left, n)
-	return data
 }
 
 // Arriving implements store.Task.
@@ -104,7 +89,7 @@ type follower struct {
 	t       *task
 	n       uint32
 	arrival *arrival // nil when nobody was writing at the beginning
-	left    []byte   // what a writer had left then
+	left    []byte   // what a writer had left then, and all that there will be
 }
 
 // Follow implements store.Task.
