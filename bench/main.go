@@ -49,6 +49,8 @@ type suite struct {
 	curl  bool   // run the slow curl reference of B1 too
 	trace string // folder for the links' counters over time; empty means none
 	book  *book
+
+	variant string // of B7, the only one to run; empty means all
 }
 
 func main() {
@@ -67,6 +69,7 @@ func benchmark(ctx context.Context) int {
 	dir := flag.String("dir", "", "folder for data (default: a temporary one)")
 	reference := flag.Bool("reference", true, "run the curl reference of B1, which takes minutes")
 	trace := flag.String("trace", "", "folder for CSV files of every link's counters over time (B1, B7)")
+	variant := flag.String("variant", "", "of B7, the only variant to run, as \"seed killed\" (default all)")
 	flag.Parse()
 	if *quick && !flagSet("n") {
 		*runs = 1
@@ -80,7 +83,7 @@ func benchmark(ctx context.Context) int {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		return 2
 	}
-	s := &suite{bin: *bin, runs: *runs, quick: *quick, curl: *reference, trace: *trace}
+	s := &suite{bin: *bin, runs: *runs, quick: *quick, curl: *reference, trace: *trace, variant: *variant}
 	if err := s.measure(ctx, chosen, *dir, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		return 1
