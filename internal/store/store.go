@@ -144,8 +144,8 @@ type PieceWriter interface {
 // Follower reads a piece while it is being written. It is used by one goroutine.
 type Follower interface {
 	// Next fills b with the bytes of the piece from off on, and waits for them if need be; near the end of the
-	// piece, with as many as there are. At the end it waits until the piece is held, and is io.EOF then. It is
-	// darter.Unavailable when the writer left, darter.Corrupt when it aborted, so that what came before may be
+	// piece, or of what the writer left, with as many as there are. At the end it waits until the piece is held, and is io.EOF
+	// then. It is darter.Unavailable when the writer left no more, darter.Corrupt when it aborted, so that what came before may be
 	// worthless, darter.NotFound when the task was removed, and the context's cause when ctx ends.
 	Next(ctx context.Context, b []byte, off int64) (int, error)
 	// Piece returns the record of the piece once it is held.

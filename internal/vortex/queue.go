@@ -34,17 +34,17 @@ type ticket struct {
 	host    netip.Addr
 	settled chan struct{} // closed when the slot is the ticket's, or refused is set
 	refused error
-	outbid  chan struct{} // closed when a relay is to end for the sake of a more urgent piece; nil for others
+	outbid  func()        // ends a relay for the sake of a more urgent piece; nil for others
 	repeat  bool          // the piece was being sent, or had been, when the slot was given
 	sole    bool          // nobody else can serve it
 }
 
 // ask is what a request wants of the queue.
 type ask struct {
-	key   key
-	host  netip.Addr
-	relay bool // can be broken off without loss
-	sole  bool // nobody else can serve it
+	key    key
+	host   netip.Addr
+	outbid func() // breaks it off, without loss, while it holds a slot; must not block. nil: it cannot be broken off
+	sole   bool   // nobody else can serve it
 }
 
 // queue hands out the slots. Which waiting request gets a free one: the piece sent fewest times, then who
@@ -82,10 +82,7 @@ func (q *queue) join(a ask) (*ticket, error) {
 	if q.mu.draining {
 		return nil, errDraining
 	}
-	t := &ticket{key: a.key, host: a.host, sole: a.sole, settled: make(chan struct{})}
-	if a.relay {
-		t.outbid = make(chan struct{})
-	}
+	t := &ticket{key: a.key, host: a.host, sole: a.sole, outbid: a.outbid, settled: make(chan struct{})}
 	if q.mu.busy < q.mu.tuner.slots { // then nobody waits, since release hands slots on
 		q.grant(t)
 		return t, nil
@@ -105,7 +102,7 @@ func (q *queue) breakOff() {
 	for i, t := range slices.Backward(q.mu.running) {
 		if t.repeat {
 			q.mu.running = slices.Delete(q.mu.running, i, i+1)
-			close(t.outbid)
+			t.outbid()
 			return
 		}
 	}

@@ -134,19 +134,14 @@ func TestQueueForgetsInsteadOfGrowing(t *testing.T) {
 // What only this host has, and never sent, need not wait for further copies of other pieces.
 func TestQueueBreaksOffFurtherCopies(t *testing.T) {
 	q := newQueue(2, 2, 9)
+	ended := map[*ticket]bool{}
 	join := func(n uint32, host netip.Addr, sole bool) *ticket {
-		tk, err := q.join(ask{key: piece(n), host: host, relay: true, sole: sole})
+		var tk *ticket
+		tk, err := q.join(ask{key: piece(n), host: host, outbid: func() { ended[tk] = true }, sole: sole})
 		require.NoError(t, err)
 		return tk
 	}
-	broken := func(tk *ticket) bool {
-		select {
-		case <-tk.outbid:
-			return true
-		default:
-			return false
-		}
-	}
+	broken := func(tk *ticket) bool { return ended[tk] }
 	first, second := join(1, hostA, true), join(1, hostB, false)
 	join(2, hostC, false)
 	require.False(t, broken(second), "others can serve piece 2")

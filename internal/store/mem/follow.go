@@ -114,7 +114,7 @@ func (f *follower) Next(ctx context.Context, b []byte, off int64) (int, error) {
 	length := f.t.meta.Layout.Span(f.n).Length
 	b = b[:min(int64(len(b)), length-off)]
 	for {
-		data, more, err := f.reached(off+int64(len(b)), len(b) == 0)
+		data, more, err := f.reached(int(off), len(b))
 		if err != nil {
 			return 0, err
 		}
@@ -132,9 +132,9 @@ func (f *follower) Next(ctx context.Context, b []byte, off int64) (int, error) {
 	}
 }
 
-// reached returns the piece when it is here up to end, or held if whole, else a channel that is closed when
-// that may have changed.
-func (f *follower) reached(end int64, whole bool) ([]byte, <-chan struct{}, error) {
+// reached returns bytes of which n from off on can be read, or those that a writer which gave up had left there; when n is
+// 0, once the piece is held. Else it returns a channel that is closed when that may have changed.
+func (f *follower) reached(off, n int) ([]byte, <-chan struct{}, error) {
 	f.t.mu.Lock()
 	defer f.t.mu.Unlock()
 	a := f.arrival
@@ -143,9 +143,11 @@ func (f *follower) reached(end int64, whole bool) ([]byte, <-chan struct{}, erro
 		return nil, nil, fail(darter.NotFound, "follow", f.t.meta.ID, "it was removed")
 	case f.t.mu.set.Has(f.n):
 		return f.t.mu.pieces[f.n].data, nil, nil
-	case a != nil && int64(len(a.data)) >= end && !a.over && !whole:
+	case a != nil && !a.over && n > 0 && len(a.data) >= off+n:
 		return a.data, nil, nil
-	case len(f.left) > 0 && int64(len(f.left)) >= end && !whole:
+	case a != nil && a.over && a.left && n > 0 && len(a.data) > off:
+		return a.data, nil, nil
+	case len(f.left) > off && n > 0:
 		return f.left, nil, nil
 	case len(f.left) > 0:
 		return nil, nil, fail(darter.Unavailable, "follow", f.t.meta.ID, "no more of piece %d was left", f.n)
