@@ -168,7 +168,7 @@ func (l *loop) unlinked(k *link, err error) {
 	if err == nil || l.d.ctx.Err() != nil {
 		return
 	}
-	l.picker.Gone(k.parent.Peer)
+	l.picker.Lost(k.parent.Peer, now())
 	k.lost = true
 	reason := Gone
 	if darter.KindOf(err) == darter.Conflict {
