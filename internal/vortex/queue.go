@@ -49,7 +49,8 @@ type ask struct {
 
 // queue hands out the slots. Which waiting request gets a free one: the piece sent fewest times, then who
 // can ask nobody else, then the host served least recently, then the one that came first. Slots being sent count as sent, so that
-// two waiting requests for one piece do not overtake other pieces.
+// two waiting requests for one piece do not overtake other pieces. A piece that only this host can serve and never sent waits
+// for others of its kind only: it goes out beside further copies, of which one is broken off, if it is a relay.
 type queue struct {
 	limit int
 
@@ -57,6 +58,7 @@ type queue struct {
 		sync.Mutex
 		tuner    tuner
 		busy     int
+		firsts   int       // of them, those that send a piece for the first time
 		running  []*ticket // relays that hold a slot
 		draining bool
 		waiting  []*ticket             // in order of arrival
@@ -74,8 +76,7 @@ func newQueue(slots, most, limit int) *queue {
 	return q
 }
 
-// join asks for a slot. The ticket's settled channel is closed at once when one is free. A piece that only this host
-// can serve and never sent does not wait for further copies of others: one of those is broken off, if it is a relay.
+// join asks for a slot. The ticket's settled channel is closed at once when one is free.
 func (q *queue) join(a ask) (*ticket, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -83,18 +84,27 @@ func (q *queue) join(a ask) (*ticket, error) {
 		return nil, errDraining
 	}
 	t := &ticket{key: a.key, host: a.host, sole: a.sole, outbid: a.outbid, settled: make(chan struct{})}
-	if q.mu.busy < q.mu.tuner.slots { // then nobody waits, since release hands slots on
-		q.grant(t)
-		return t, nil
-	}
-	if len(q.mu.waiting) >= q.limit {
-		return nil, errBusy
-	}
-	q.mu.waiting = append(q.mu.waiting, t)
-	if a.sole && q.mu.sent[a.key] == 0 {
+	full, urgent := q.mu.busy >= q.mu.tuner.slots, q.urgent(t)
+	if urgent && full {
 		q.breakOff()
 	}
+	switch {
+	case q.room(t): // then nobody waits who could have it, since release hands slots on
+		q.grant(t)
+	case len(q.mu.waiting) >= q.limit:
+		return nil, errBusy
+	default:
+		q.mu.waiting = append(q.mu.waiting, t)
+	}
 	return t, nil
+}
+
+// urgent reports whether the swarm depends on this host for the piece. The lock is held.
+func (q *queue) urgent(t *ticket) bool { return t.sole && q.mu.sent[t.key] == 0 }
+
+// room reports whether a ticket can have a slot now. The lock is held.
+func (q *queue) room(t *ticket) bool {
+	return q.mu.busy < q.mu.tuner.slots || (q.urgent(t) && q.mu.firsts < q.mu.tuner.slots)
 }
 
 // breakOff ends the youngest relay that is not the first copy of its piece. The lock is held.
@@ -133,6 +143,9 @@ func (q *queue) release(t *ticket, sent bool) {
 		q.uncount(t.key)
 	}
 	q.mu.busy--
+	if !t.repeat {
+		q.mu.firsts--
+	}
 	if i := slices.Index(q.mu.running, t); i >= 0 {
 		q.mu.running = slices.Delete(q.mu.running, i, i+1)
 	}
@@ -149,9 +162,9 @@ func (q *queue) progress(bytes int64, now time.Time) {
 
 // handOut grants the free slots. The lock is held.
 func (q *queue) handOut() {
-	for q.mu.busy < q.mu.tuner.slots {
+	for {
 		i := q.best()
-		if i < 0 {
+		if i < 0 || !q.room(q.mu.waiting[i]) {
 			return
 		}
 		next := q.mu.waiting[i]
@@ -182,7 +195,10 @@ func (q *queue) grant(t *ticket) {
 	if len(q.mu.served) >= maxHosts {
 		clear(q.mu.served)
 	}
-	if t.repeat = q.mu.sent[t.key] > 0; t.outbid != nil {
+	if t.repeat = q.mu.sent[t.key] > 0; !t.repeat {
+		q.mu.firsts++
+	}
+	if t.outbid != nil {
 		q.mu.running = append(q.mu.running, t)
 	}
 	q.mu.sent[t.key]++
