@@ -82,10 +82,18 @@ func TestCPUCountsChildren(t *testing.T) {
 	}
 }
 
-func TestSumLog(t *testing.T) {
-	text := "/file 206 100\n/other 200 7\n/file 499 20\nbroken line here now\n"
-	if bytes, requests, err := sumLog(text, "/file"); err != nil || bytes != 120 || requests != 2 {
-		t.Errorf("%d bytes, %d requests, %v", bytes, requests, err)
+func TestReadLog(t *testing.T) {
+	text := "/file 206 100 10.0.0.1 1700000000.100 bytes=0-199\n/other 200 7 10.0.0.1 1700000000.200 -\n" +
+		"/file 206 150 10.0.0.2 1700000000.300 bytes=90-239\nbroken line here now\n/file 206 5 10.0.0.2 1700000000.400 bytes=95-99\n"
+	got, err := readLog(text, "/file")
+	if err != nil || len(got) != 3 || got.sum() != 255 {
+		t.Fatalf("%d bytes in %d bodies, %v", got.sum(), len(got), err)
+	}
+	if twice := got.twice(); twice != 15 { // 90 to 99, and 95 to 99 once more
+		t.Errorf("%d bytes were sent twice", twice)
+	}
+	if _, err := readLog("/file 206 100 10.0.0.1 1700000000.100 bytes=x-199\n", "/file"); err == nil {
+		t.Error("a range without a number was taken")
 	}
 }
 
@@ -120,8 +128,8 @@ func TestNginxCountsBodyBytes(t *testing.T) {
 	if err := errors.Join(file.check(out), n.stop(t.Context())); err != nil {
 		t.Fatal(err)
 	}
-	if sent, requests, err := n.served("/file"); err != nil || sent != file.size || requests != 1 {
-		t.Errorf("nginx sent %d in %d requests (%v), want %d in 1", sent, requests, err, file.size)
+	if bodies, err := n.served("/file"); err != nil || bodies.sum() != file.size || len(bodies) != 1 {
+		t.Errorf("nginx sent %v (%v), want %d bytes in one body", bodies, err, file.size)
 	}
 }
 

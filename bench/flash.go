@@ -104,7 +104,7 @@ func (s *suite) crowd(ctx context.Context, c crowd, run int) (err error) {
 	crowdTimes(&r, c, began, ends)
 	r.Values["start spread ms"] = float64(spread.Milliseconds())
 	crowdUploads(&r, c, f)
-	if err := crowdOrigin(ctx, &r, c, origin, gots); err != nil {
+	if err := s.crowdOrigin(ctx, &r, c, origin, gots); err != nil {
 		return err
 	}
 	for i := range peers {
@@ -223,25 +223,30 @@ func crowdTimes(r *record, c crowd, began time.Time, ends []time.Time) {
 
 // crowdOrigin notes what the origin sent: body bytes from nginx's log, which counts what went into
 // the socket of a client that died too.
-func crowdOrigin(ctx context.Context, r *record, c crowd, origin *nginx, gots []got) error {
+func (s *suite) crowdOrigin(ctx context.Context, r *record, c crowd, origin *nginx, gots []got) error {
 	if err := origin.stop(ctx); err != nil {
 		return err
 	}
-	sent, requests, err := origin.served("/file")
+	bodies, err := origin.served("/file")
 	if err != nil {
 		return err
 	}
+	sent := bodies.sum()
 	fromOrigin := int64(0)
 	for _, g := range gots {
 		fromOrigin += g.FromOrigin
 	}
 	r.Values["origin copies"] = float64(sent) / float64(c.size)
-	r.Values["origin requests"] = float64(requests)
+	r.Values["origin requests"] = float64(len(bodies))
+	r.Values["pieces sent twice"] = float64(bodies.twice()) / float64(pieceLength)
 	r.Values["peers' share of origin"] = float64(fromOrigin) / float64(c.size)
 	if c.killSeed {
 		r.Values["copies less a piece"] = float64(max(sent-pieceLength, 0)) / float64(c.size)
 	}
-	return nil
+	if s.trace == "" {
+		return nil
+	}
+	return os.WriteFile(filepath.Join(s.trace, fmt.Sprintf("%s-%s-%d.origin", c.id, strings.ReplaceAll(c.variant, " ", "-"), r.Run)), []byte(bodies.String()), 0o644)
 }
 
 // curlCrowd is the reference: every host fetches for itself from an nginx with the seed's link.

@@ -52,6 +52,8 @@ type suite struct {
 	trace string  // folder for the links' counters over time; empty means none
 	hours float64 // host-hours of L3
 	book  *book
+
+	variant string // of B7, the only one to run; empty means all
 }
 
 func main() {
@@ -74,6 +76,7 @@ func benchmark(ctx context.Context) int {
 	reference := flag.Bool("reference", true, "run the curl reference of B1, which takes minutes")
 	trace := flag.String("trace", "", "folder for CSV files of every link's counters over time (B1, B7)")
 	hours := flag.Float64("host-hours", 1e6, "host-hours of L3")
+	variant := flag.String("variant", "", "of B7, the only variant to run, as \"seed killed\" (default all)")
 	flag.Parse()
 	if *quick && !flagSet("n") {
 		*runs = 1
@@ -87,7 +90,7 @@ func benchmark(ctx context.Context) int {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		return 2
 	}
-	s := &suite{bin: *bin, runs: *runs, quick: *quick, curl: *reference, trace: *trace, hours: *hours}
+	s := &suite{bin: *bin, runs: *runs, quick: *quick, curl: *reference, trace: *trace, hours: *hours, variant: *variant}
 	if err := s.measure(ctx, chosen, *dir, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		return 1

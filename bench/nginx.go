@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -36,7 +35,7 @@ http {
   default_type application/octet-stream;
   client_body_temp_path %[1]s/t1; proxy_temp_path %[1]s/t2; fastcgi_temp_path %[1]s/t3;
   uwsgi_temp_path %[1]s/t4; scgi_temp_path %[1]s/t5;
-  log_format bytes '$uri $status $body_bytes_sent';
+  log_format bytes '$uri $status $body_bytes_sent $remote_addr $msec $http_range';
   access_log %[1]s/access.log bytes;
   server { listen %[2]s%[4]s; root %[3]s; }
 }
@@ -120,26 +119,11 @@ func (n *nginx) kill() {
 	n.process.Kill()
 }
 
-// served adds up the body bytes sent under a path, from nginx's own log.
-func (n *nginx) served(uri string) (bytes int64, requests int, err error) {
+// served returns what was sent under a path, from nginx's own log.
+func (n *nginx) served(uri string) (answers, error) {
 	b, err := os.ReadFile(filepath.Join(n.dir, "access.log"))
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
-	return sumLog(string(b), uri)
-}
-
-func sumLog(text, uri string) (bytes int64, requests int, err error) {
-	for line := range strings.Lines(text) {
-		fields := strings.Fields(line)
-		if len(fields) != 3 || fields[0] != uri {
-			continue
-		}
-		n, err := strconv.ParseInt(fields[2], 10, 64)
-		if err != nil {
-			return 0, 0, fmt.Errorf("nginx log %q: %w", line, err)
-		}
-		bytes, requests = bytes+n, requests+1
-	}
-	return bytes, requests, nil
+	return readLog(string(b), uri)
 }

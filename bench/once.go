@@ -14,6 +14,9 @@ func runOnce(ctx context.Context, s *suite) error {
 		{id: "B7", variant: "seed killed", size: size, originUp: 50, killSeed: true},
 		{id: "B7", variant: "no seed", size: size, originUp: 50, noSeed: true},
 	} {
+		if s.variant != "" && s.variant != c.variant {
+			continue
+		}
 		for run := range s.runs {
 			if err := s.crowd(ctx, c, run+1); err != nil {
 				return err

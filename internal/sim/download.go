@@ -251,7 +251,7 @@ func (d *download) unlinked(k *parentLink, failed bool) {
 	if !failed {
 		return
 	}
-	d.picker.Gone(k.peer)
+	d.picker.Lost(k.peer, d.w.time())
 	k.lost = true
 	if d.talk != nil {
 		d.talk.report(swarm.Rescheduled{Peer: d.talk.peer, Lost: []darter.PeerID{k.peer}})

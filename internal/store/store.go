@@ -83,13 +83,14 @@ type Task interface {
 	Pieces() darter.PieceSet // an independent copy
 	// Arriving returns the pieces that are being written and have bytes that can be followed.
 	Arriving() darter.PieceSet
-	// Left returns how many bytes of a piece a writer left, and nobody took over yet.
+	// Left returns how many bytes of a piece a writer left, and nobody went on from yet.
 	Left(n uint32) int64
 	// Piece returns the record of a held piece.
 	Piece(n uint32) (darter.Piece, bool)
 
 	// Writer opens piece n for writing. Several writers may be open for one piece (hedged requests):
-	// the first to commit wins, and no writer can damage bytes that another committed.
+	// the first to commit wins, and no writer can damage bytes that another committed. One of them at a time can be
+	// followed: the first that writes, and after its end the next that has more than it left.
 	// A piece that is held already is a darter.Conflict.
 	Writer(n uint32) (PieceWriter, error)
 
@@ -132,8 +133,9 @@ type PieceWriter interface {
 	// (IEEE) matches; otherwise darter.Corrupt. Of p only Parent, Traffic, Cost and Created are used. When
 	// another writer committed first, it returns that one's record and darter.Conflict.
 	Commit(expected *uint32, p darter.Piece) (darter.Piece, error)
-	// Resume takes over what an earlier writer of the piece left, and returns how many bytes that is: the next
-	// Write goes on after them. It is called before the first Write, or not at all.
+	// Resume has the writer go on from what an earlier one left, and returns how many bytes that is: the first Write
+	// goes on after them, or is darter.Conflict when another writer was first to do so. Until then they are there for
+	// others. A first Write of nothing takes them over. Resume is called before it, or not at all.
 	Resume() int64
 	// Leave gives up, but keeps the bytes for a writer that resumes. Only what whoever sent them vouched for
 	// should be left. They do not outlive the process.
@@ -145,8 +147,8 @@ type PieceWriter interface {
 // Follower reads a piece while it is being written. It is used by one goroutine.
 type Follower interface {
 	// Next fills b with the bytes of the piece from off on, and waits for them if need be; near the end of the
-	// piece, with as many as there are. At the end it waits until the piece is held, and is io.EOF then. It is
-	// darter.Unavailable when the writer left, darter.Corrupt when it aborted, so that what came before may be
+	// piece, or of what the writer left, with as many as there are. At the end it waits until the piece is held, and is io.EOF
+	// then. It is darter.Unavailable when the writer left no more, darter.Corrupt when it aborted, so that what came before may be
 	// worthless, darter.NotFound when the task was removed, and the context's cause when ctx ends.
 	Next(ctx context.Context, b []byte, off int64) (int, error)
 	// Piece returns the record of the piece once it is held.

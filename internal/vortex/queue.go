@@ -34,22 +34,23 @@ type ticket struct {
 	host    netip.Addr
 	settled chan struct{} // closed when the slot is the ticket's, or refused is set
 	refused error
-	outbid  chan struct{} // closed when a relay is to end for the sake of a more urgent piece; nil for others
+	outbid  func()        // ends a relay for the sake of a more urgent piece; nil for others
 	repeat  bool          // the piece was being sent, or had been, when the slot was given
 	sole    bool          // nobody else can serve it
 }
 
 // ask is what a request wants of the queue.
 type ask struct {
-	key   key
-	host  netip.Addr
-	relay bool // can be broken off without loss
-	sole  bool // nobody else can serve it
+	key    key
+	host   netip.Addr
+	outbid func() // breaks it off, without loss, while it holds a slot; must not block. nil: it cannot be broken off
+	sole   bool   // nobody else can serve it
 }
 
 // queue hands out the slots. Which waiting request gets a free one: the piece sent fewest times, then who
 // can ask nobody else, then the host served least recently, then the one that came first. Slots being sent count as sent, so that
-// two waiting requests for one piece do not overtake other pieces.
+// two waiting requests for one piece do not overtake other pieces. A piece that only this host can serve and never sent waits
+// for others of its kind only: it goes out beside further copies, of which one is broken off, if it is a relay.
 type queue struct {
 	limit int
 
@@ -57,6 +58,7 @@ type queue struct {
 		sync.Mutex
 		tuner    tuner
 		busy     int
+		firsts   int       // of them, those that send a piece for the first time
 		running  []*ticket // relays that hold a slot
 		draining bool
 		waiting  []*ticket             // in order of arrival
@@ -74,30 +76,35 @@ func newQueue(slots, most, limit int) *queue {
 	return q
 }
 
-// join asks for a slot. The ticket's settled channel is closed at once when one is free. A piece that only this host
-// can serve and never sent does not wait for further copies of others: one of those is broken off, if it is a relay.
+// join asks for a slot. The ticket's settled channel is closed at once when one is free.
 func (q *queue) join(a ask) (*ticket, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.mu.draining {
 		return nil, errDraining
 	}
-	t := &ticket{key: a.key, host: a.host, sole: a.sole, settled: make(chan struct{})}
-	if a.relay {
-		t.outbid = make(chan struct{})
-	}
-	if q.mu.busy < q.mu.tuner.slots { // then nobody waits, since release hands slots on
-		q.grant(t)
-		return t, nil
-	}
-	if len(q.mu.waiting) >= q.limit {
-		return nil, errBusy
-	}
-	q.mu.waiting = append(q.mu.waiting, t)
-	if a.sole && q.mu.sent[a.key] == 0 {
+	t := &ticket{key: a.key, host: a.host, sole: a.sole, outbid: a.outbid, settled: make(chan struct{})}
+	full, urgent := q.mu.busy >= q.mu.tuner.slots, q.urgent(t)
+	if urgent && full {
 		q.breakOff()
 	}
+	switch {
+	case q.room(t): // then nobody waits who could have it, since release hands slots on
+		q.grant(t)
+	case len(q.mu.waiting) >= q.limit:
+		return nil, errBusy
+	default:
+		q.mu.waiting = append(q.mu.waiting, t)
+	}
 	return t, nil
+}
+
+// urgent reports whether the swarm depends on this host for the piece. The lock is held.
+func (q *queue) urgent(t *ticket) bool { return t.sole && q.mu.sent[t.key] == 0 }
+
+// room reports whether a ticket can have a slot now. The lock is held.
+func (q *queue) room(t *ticket) bool {
+	return q.mu.busy < q.mu.tuner.slots || (q.urgent(t) && q.mu.firsts < q.mu.tuner.slots)
 }
 
 // breakOff ends the youngest relay that is not the first copy of its piece. The lock is held.
@@ -105,7 +112,7 @@ func (q *queue) breakOff() {
 	for i, t := range slices.Backward(q.mu.running) {
 		if t.repeat {
 			q.mu.running = slices.Delete(q.mu.running, i, i+1)
-			close(t.outbid)
+			t.outbid()
 			return
 		}
 	}
@@ -136,6 +143,9 @@ func (q *queue) release(t *ticket, sent bool) {
 		q.uncount(t.key)
 	}
 	q.mu.busy--
+	if !t.repeat {
+		q.mu.firsts--
+	}
 	if i := slices.Index(q.mu.running, t); i >= 0 {
 		q.mu.running = slices.Delete(q.mu.running, i, i+1)
 	}
@@ -152,9 +162,9 @@ func (q *queue) progress(bytes int64, now time.Time) {
 
 // handOut grants the free slots. The lock is held.
 func (q *queue) handOut() {
-	for q.mu.busy < q.mu.tuner.slots {
+	for {
 		i := q.best()
-		if i < 0 {
+		if i < 0 || !q.room(q.mu.waiting[i]) {
 			return
 		}
 		next := q.mu.waiting[i]
@@ -185,7 +195,10 @@ func (q *queue) grant(t *ticket) {
 	if len(q.mu.served) >= maxHosts {
 		clear(q.mu.served)
 	}
-	if t.repeat = q.mu.sent[t.key] > 0; t.outbid != nil {
+	if t.repeat = q.mu.sent[t.key] > 0; !t.repeat {
+		q.mu.firsts++
+	}
+	if t.outbid != nil {
 		q.mu.running = append(q.mu.running, t)
 	}
 	q.mu.sent[t.key]++

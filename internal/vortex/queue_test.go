@@ -134,19 +134,14 @@ func TestQueueForgetsInsteadOfGrowing(t *testing.T) {
 // What only this host has, and never sent, need not wait for further copies of other pieces.
 func TestQueueBreaksOffFurtherCopies(t *testing.T) {
 	q := newQueue(2, 2, 9)
+	ended := map[*ticket]bool{}
 	join := func(n uint32, host netip.Addr, sole bool) *ticket {
-		tk, err := q.join(ask{key: piece(n), host: host, relay: true, sole: sole})
+		var tk *ticket
+		tk, err := q.join(ask{key: piece(n), host: host, outbid: func() { ended[tk] = true }, sole: sole})
 		require.NoError(t, err)
 		return tk
 	}
-	broken := func(tk *ticket) bool {
-		select {
-		case <-tk.outbid:
-			return true
-		default:
-			return false
-		}
-	}
+	broken := func(tk *ticket) bool { return ended[tk] }
 	first, second := join(1, hostA, true), join(1, hostB, false)
 	join(2, hostC, false)
 	require.False(t, broken(second), "others can serve piece 2")
@@ -159,4 +154,37 @@ func TestQueueBreaksOffFurtherCopies(t *testing.T) {
 	require.False(t, broken(first) || broken(third))
 	q.release(first, true)
 	<-fourth.settled
+}
+
+// What only this host has, and never sent, goes out beside further copies that cannot be broken off, two at a time.
+func TestQueueFirstCopiesWaitForEachOtherOnly(t *testing.T) {
+	q := newQueue(2, 2, 9)
+	join := func(n uint32, host netip.Addr, sole bool) *ticket {
+		tk, err := q.join(ask{key: piece(n), host: host, sole: sole})
+		require.NoError(t, err)
+		return tk
+	}
+	settled := func(tk *ticket) bool {
+		select {
+		case <-tk.settled:
+			return true
+		default:
+			return false
+		}
+	}
+	for n := range uint32(2) {
+		q.release(join(n, hostA, true), true)
+	}
+	again := [2]*ticket{join(0, hostB, false), join(1, hostB, false)}
+	elsewhere := join(2, hostC, false)
+	first, second, third := join(3, hostC, true), join(4, hostA, true), join(5, hostB, true)
+	require.True(t, settled(first) && settled(second))
+	require.False(t, settled(third) || settled(elsewhere))
+	q.release(first, true)
+	require.True(t, settled(third))
+	q.release(again[0], true)
+	q.release(second, true)
+	require.False(t, settled(elsewhere), "two are being sent")
+	q.release(third, true)
+	require.True(t, settled(elsewhere))
 }

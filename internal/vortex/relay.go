@@ -13,13 +13,18 @@ import (
 	"github.com/darter-p2p/darter"
 )
 
-// A relay that waited for its bytes for more than half of so long a time goes on without its slot: not the uplink is its
+// A relay that waits for its bytes for more than half of so long a time goes on without its slot: not the uplink is its
 // limit.
 const relayWindow = 200 * time.Millisecond
 
-// relay answers a request for a piece that may still be arriving. whole tells whether the piece went out, good whether
-// the connection can be used again.
-func (c *connection) relay(ctx context.Context, r request, outbid <-chan struct{}, waited time.Duration, yield func()) (whole, good bool) {
+var (
+	errOutbid = errors.New("a more urgent piece is asked for")
+	errSlow   = errors.New("nothing came for a while")
+)
+
+// relay answers a request for a piece that may still be arriving; it waits for bytes no longer than bid lives. whole tells
+// whether the piece went out, good whether the connection can be used again.
+func (c *connection) relay(ctx, bid context.Context, r request, waited time.Duration, yield func()) (whole, good bool) {
 	s := c.server
 	content, err := s.cfg.Pieces.Follow(r.task, r.number)
 	if err != nil {
@@ -31,11 +36,11 @@ func (c *connection) relay(ctx context.Context, r request, outbid <-chan struct{
 		c.refuse(ctx, CodeInvalid, "the offset lies behind the piece")
 		return false, false
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
+	bid, cancel := context.WithCancelCause(bid)
 	defer cancel(nil)
 	defer c.watch(func() { cancel(errGone) })()
 	began := time.Now()
-	out := &relaying{c: c, content: content, at: r.offset, began: began, outbid: outbid, yield: yield}
+	out := &relaying{c: c, content: content, at: r.offset, began: began, bid: bid, yield: yield}
 	err = out.run(ctx, r.number)
 	switch {
 	case err == nil:
@@ -63,7 +68,7 @@ type relaying struct {
 	at      int64
 	began   time.Time
 	idle    time.Duration // spent waiting for bytes since began
-	outbid  <-chan struct{}
+	bid     context.Context // ends when the piece is to be waited for no more
 	yield   func()
 }
 
@@ -82,11 +87,13 @@ func (o *relaying) run(ctx context.Context, number uint32) error {
 	for {
 		chunk := (*buffer)[:chunkHead+size]
 		size = sendChunk
-		n, err := o.next(ctx, chunk[chunkHead:])
+		n, err := o.next(chunk[chunkHead:])
 		switch {
 		case errors.Is(err, io.EOF):
 			return o.finish(ctx, chunk)
-		case err != nil && ctx.Err() != nil:
+		case err != nil && o.outbid():
+			return o.giveUp(ctx, endedBusy, chunk)
+		case err != nil && o.bid.Err() != nil:
 			return err
 		case err != nil:
 			end := endedLeft
@@ -108,23 +115,31 @@ func (o *relaying) run(ctx context.Context, number uint32) error {
 			}
 			o.began, o.idle = now, 0
 		}
-		select {
-		case <-o.outbid:
+		if o.outbid() {
 			return o.giveUp(ctx, endedBusy, chunk)
-		default:
 		}
 	}
 }
 
-// next waits for the next bytes, at most as long as a receiver may stall, and not at all when the receiver is gone.
-func (o *relaying) next(ctx context.Context, b []byte) (int, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, o.c.server.cfg.StallTimeout,
-		&darter.Error{Kind: darter.TimedOut, Op: "relay a piece", Err: errors.New("nothing came for too long")})
-	defer cancel()
+func (o *relaying) outbid() bool { return errors.Is(context.Cause(o.bid), errOutbid) }
+
+// next waits for the next bytes, at most as long as a receiver may stall, and not at all when the receiver is gone. Who
+// waits needs no slot.
+func (o *relaying) next(b []byte) (int, error) {
 	asked := time.Now()
-	n, err := o.content.Next(ctx, b, o.at)
-	o.idle += time.Since(asked)
-	return n, err
+	defer func() { o.idle += time.Since(asked) }()
+	for {
+		ctx, cancel := context.WithTimeoutCause(o.bid, relayWindow/2, errSlow)
+		n, err := o.content.Next(ctx, b, o.at)
+		cancel()
+		switch {
+		case !errors.Is(err, errSlow):
+			return n, err
+		case time.Since(asked) >= o.c.server.cfg.StallTimeout:
+			return 0, &darter.Error{Kind: darter.TimedOut, Op: "relay a piece", Err: errors.New("nothing came for too long")}
+		}
+		o.yield()
+	}
 }
 
 // giveUp tells the receiver that the rest does not come from here.

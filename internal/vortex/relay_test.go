@@ -142,7 +142,7 @@ func TestRelayEnds(t *testing.T) {
 	}
 }
 
-// A further copy gives way to a piece that only this host has.
+// A further copy gives way to a piece that only this host has, also while nothing more of it comes.
 func TestRelayGivesWay(t *testing.T) {
 	a := arrivingPiece(1 << 20)
 	a.come(200<<10, nil)
@@ -158,14 +158,34 @@ func TestRelayGivesWay(t *testing.T) {
 		done <- err
 	}()
 	<-begun
-	urgent, err := s.queue.join(ask{key: key{taskA, 1}, host: hostB, relay: true, sole: true})
+	urgent, err := s.queue.join(ask{key: key{taskA, 1}, host: hostB, sole: true})
 	require.NoError(t, err)
-	a.come(a.size, nil) // it has everything to go on
 	require.Equal(t, darter.Denied, darter.KindOf(<-done))
 	require.True(t, bytes.HasPrefix(a.bytes, got.Bytes()))
 	<-urgent.settled
 	require.NoError(t, urgent.refused)
 	s.queue.release(urgent, true)
+}
+
+// While nothing comes, others have the slot; the relay goes on all the same.
+func TestRelayWaitsWithoutItsSlot(t *testing.T) {
+	a := arrivingPiece(1 << 20)
+	a.come(200<<10, nil)
+	s, addr := serving(t, a, func(c *ServerConfig) { c.Slots, c.MostSlots = 1, 1 })
+	begun, done := make(chan int64, 64), make(chan error, 1)
+	c := fetching(t, nil)
+	go func() {
+		_, err := c.Relay(t.Context(), addr, taskA, 0, a.span(0), Start{}, io.Discard, func(n int64) { begun <- n })
+		done <- err
+	}()
+	<-begun
+	other, err := s.queue.join(ask{key: key{taskA, 1}, host: hostB})
+	require.NoError(t, err)
+	<-other.settled
+	require.NoError(t, other.refused)
+	a.come(a.size, nil)
+	require.NoError(t, <-done)
+	s.queue.release(other, true)
 }
 
 // A requester that goes away while nothing comes frees its slot at once.

@@ -171,7 +171,14 @@ func (c *connection) readRequest() (request, error) {
 // answer waits for a slot, opens the piece and sends it.
 func (c *connection) answer(ctx context.Context, r request) bool {
 	s, asked := c.server, time.Now()
-	t, err := s.queue.join(ask{key: key{r.task, r.number}, host: c.host, relay: r.relay, sole: r.sole})
+	a, bid := ask{key: key{r.task, r.number}, host: c.host, sole: r.sole}, ctx
+	if r.relay {
+		var end context.CancelCauseFunc
+		bid, end = context.WithCancelCause(ctx)
+		defer end(nil)
+		a.outbid = func() { end(errOutbid) }
+	}
+	t, err := s.queue.join(a)
 	if err == nil {
 		err = c.await(ctx, t)
 	}
@@ -183,7 +190,7 @@ func (c *connection) answer(ctx context.Context, r request) bool {
 	release := sync.OnceFunc(func() { s.queue.release(t, sent) })
 	defer release()
 	if r.relay {
-		whole, good := c.relay(ctx, r, t.outbid, waited, func() { sent = true; release() })
+		whole, good := c.relay(ctx, bid, r, waited, func() { sent = true; release() })
 		sent = sent || whole
 		return good
 	}

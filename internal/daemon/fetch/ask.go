@@ -258,6 +258,9 @@ func (d *download) fromSource(ctx context.Context, k *asking) (err error) {
 		kept := w.Resume()
 		first.Offset, first.Length = first.Offset+kept, first.Length-kept
 	}
+	if _, err := w.Write(nil); err != nil { // now, because what is asked for is this piece's only once
+		return storeError{err}
+	}
 	span := &darter.Span{Offset: first.Offset, Length: last.End() - first.Offset}
 	if !d.info.Ranges || span.Length == layout.Length {
 		span = nil

@@ -8,7 +8,8 @@
 //	parents   ── holdings ── Neighbours.Watch ──────────────────────┘
 //
 // A piece is passed on while it arrives: the store tells neighbours of its first bytes, and a neighbour that is still
-// receiving counts as a parent. What came before an ask broke off is kept, and the next ask goes on from there.
+// receiving counts as a parent. What came before an ask broke off is kept, and the next ask goes on from there; so does
+// a neighbour's. That is how little is read twice when the host that reads from the source dies.
 //
 // It promises that concurrent askers of a task share one download; that a piece counts only after its length
 // and CRC matched; that a session ends cleanly only after everything it asked for is here and, where a digest is

@@ -110,7 +110,7 @@ func (l *loop) lose(k *link, why FailReason) {
 		return
 	}
 	k.lost = true
-	l.picker.Gone(k.parent.Peer)
+	l.picker.Lost(k.parent.Peer, now())
 	l.failed(k.parent.Peer, why)
 	if l.talk != nil {
 		l.talk.Report(darter.Report{Kind: darter.NeedOthers, Lost: []darter.Parent{k.parent}, Answered: k.well})

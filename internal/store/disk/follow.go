@@ -11,6 +11,8 @@ import (
 // arrival is how far a direct writer has come, for those who read behind it. The task's lock guards it.
 type arrival struct {
 	bytes   int64
+	base    int64         // of them, what was there before the writer wrote into the place
+	told    bool          // those who wait for a change were told that there is something to follow
 	over    bool          // the writer ended
 	left    bool          // its bytes are still good
 	changed chan struct{} // made when somebody waits
@@ -44,19 +46,18 @@ func (t *task) keep(n uint32, p leftover) {
 	t.mu.left[n] = p
 }
 
-// arrived publishes what a direct writer has written. What was left there before is overwritten by now.
+// arrived publishes what a direct writer has written.
 func (t *task) arrived(w *writer) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.mu.left, w.n)
 	a := w.contest.arrival
 	if w.contest.direct != w || t.mu.have.Has(w.n) {
 		return
 	}
-	first := a.bytes == 0
 	a.bytes = w.wrote
 	a.signal()
-	if first {
+	if !a.told && a.bytes > 0 {
+		a.told = true
 		t.wake()
 	}
 }
@@ -65,15 +66,13 @@ func (t *task) arrived(w *writer) {
 func (w *writer) Resume() int64 {
 	w.turn.take()
 	defer w.turn.give()
-	if !w.direct || w.wrote > 0 || w.ended {
+	if w.wrote > 0 || w.ended {
 		return 0
 	}
 	w.t.mu.Lock()
 	defer w.t.mu.Unlock()
-	p := w.t.mu.left[w.n]
-	delete(w.t.mu.left, w.n)
-	w.wrote, w.crc = p.length, p.crc
-	return p.length
+	w.base = w.t.mu.left[w.n]
+	return w.base.length
 }
 
 // Arriving implements store.Task.
@@ -105,7 +104,7 @@ type follower struct {
 	n       uint32
 	span    darter.Span
 	arrival *arrival // nil when nobody was writing at the beginning
-	left    int64    // bytes that a writer had left then
+	left    int64    // bytes that a writer had left then, and all that there will be
 	data    *handle
 }
 
@@ -136,11 +135,12 @@ func (t *task) Follow(n uint32) (store.Follower, error) {
 func (f *follower) Next(ctx context.Context, b []byte, off int64) (int, error) {
 	b = b[:min(int64(len(b)), f.span.Length-off)]
 	for {
-		more, err := f.reached(off+int64(len(b)), len(b) == 0)
+		n, more, err := f.reached(off, int64(len(b)))
 		if err != nil {
 			return 0, err
 		}
 		if more == nil {
+			b = b[:n]
 			break
 		}
 		select {
@@ -159,30 +159,44 @@ func (f *follower) Next(ctx context.Context, b []byte, off int64) (int, error) {
 	return n, fault(f.t.op("follow"), err)
 }
 
-// reached returns nil when the piece is readable up to end, or held if whole, else a channel that is closed
-// when that may have changed.
-func (f *follower) reached(end int64, whole bool) (<-chan struct{}, error) {
+// reached returns how many of n bytes from off on can be read: all of them, or those that a writer which gave up had left
+// there; when n is 0, once the piece is held. Else it returns a channel that is closed when that may have changed.
+func (f *follower) reached(off, n int64) (int64, <-chan struct{}, error) {
 	f.t.mu.Lock()
 	defer f.t.mu.Unlock()
 	a := f.arrival
 	switch {
 	case f.t.mu.removed:
-		return nil, f.t.gone("follow")
-	case f.t.mu.have.Has(f.n) || (a != nil && a.bytes >= end && !a.over && !whole):
-		return nil, nil
-	case f.left >= end && !whole && f.t.mu.left[f.n].length == f.left:
-		return nil, nil
+		return 0, nil, f.t.gone("follow")
+	case f.t.mu.have.Has(f.n):
+		return n, nil, nil
+	case a != nil && !a.over && n > 0 && a.bytes >= off+n:
+		return n, nil, nil
+	case a != nil && a.over && a.left && n > 0 && a.bytes > off && f.kept(a.bytes):
+		return min(n, a.bytes-off), nil, nil
+	case f.left > off && n > 0 && f.kept(f.left):
+		return min(n, f.left-off), nil, nil
 	case f.left > 0:
-		return nil, f.t.fail(darter.Unavailable, "follow", "no more of piece %d was left", f.n)
+		return 0, nil, f.t.fail(darter.Unavailable, "follow", "no more of piece %d was left", f.n)
 	case a == nil || !a.left && a.over:
-		return nil, f.t.fail(darter.Corrupt, "follow", "the writer of piece %d threw it away", f.n)
+		return 0, nil, f.t.fail(darter.Corrupt, "follow", "the writer of piece %d threw it away", f.n)
 	case a.over:
-		return nil, f.t.fail(darter.Unavailable, "follow", "the writer of piece %d left", f.n)
+		return 0, nil, f.t.fail(darter.Unavailable, "follow", "the writer of piece %d left", f.n)
 	}
 	if a.changed == nil {
 		a.changed = make(chan struct{})
 	}
-	return a.changed, nil
+	return 0, a.changed, nil
+}
+
+// kept reports whether n bytes that had been left are still there, if only as the beginning of what arrives now. The lock
+// is held.
+func (f *follower) kept(n int64) bool {
+	if f.t.mu.left[f.n].length >= n {
+		return true
+	}
+	c := f.t.mu.pending[f.n]
+	return c != nil && c.arrival != nil && c.arrival.base >= n
 }
 
 // Piece implements store.Follower.

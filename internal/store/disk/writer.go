@@ -4,6 +4,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"sync"
 
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/internal/store"
@@ -13,12 +14,12 @@ import (
 const flushFrom = 1 << 20
 
 // contest is the set of writers of one piece that is not held yet. One of them at a time writes straight into the
-// data file; the others write beside it, and the first to commit takes the place over.
+// data file, the first that has bytes; the others write beside it, and the first to commit takes the place over.
 type contest struct {
 	turn    turn     // for writing into the piece's place, and for committing
-	direct  *writer  // whoever writes into the place; guarded by the task's lock
+	direct  *writer  // whoever writes into the place; set in the turn, guarded by the task's lock
 	arrival *arrival // of the direct writer; likewise
-	writers int      // likewise
+	writers int      // guarded by the task's lock
 }
 
 // writer implements store.PieceWriter. Its methods may be called from several goroutines, one waiting for the
@@ -28,15 +29,16 @@ type writer struct {
 	n       uint32
 	span    darter.Span
 	contest *contest
-	direct  bool // set once
 
-	turn  turn    // guards what follows
-	data  *handle // of a direct writer, from the first write on
-	aside file    // of any other
-	name  string  // of aside
-	wrote int64
-	crc   uint32
-	ended bool
+	turn   turn     // guards what follows
+	direct bool     // writes into the piece's place
+	base   leftover // what Resume found
+	data   *handle  // of a direct writer, from the first write on
+	aside  file     // of any other
+	name   string   // of aside
+	wrote  int64
+	crc    uint32
+	ended  bool
 
 	displaced error // guarded by the contest's turn: why a direct writer may not write any more
 }
@@ -59,12 +61,8 @@ func (t *task) Writer(n uint32) (store.PieceWriter, error) {
 		}
 		t.mu.pending[n] = c
 	}
-	w := &writer{t: t, n: n, span: t.meta.Layout.Span(n), contest: c, turn: newTurn(), direct: c.direct == nil}
-	if w.direct {
-		c.direct, c.arrival = w, &arrival{}
-	}
 	c.writers++
-	return w, nil
+	return &writer{t: t, n: n, span: t.meta.Layout.Span(n), contest: c, turn: newTurn()}, nil
 }
 
 // refuses tells why piece n cannot be written. It runs with the lock held.
@@ -91,15 +89,14 @@ func (w *writer) Write(p []byte) (int, error) {
 	if w.ended {
 		return 0, w.t.fail(darter.Invalid, "write", "the writer of piece %d was ended", w.n)
 	}
-	if w.direct {
-		w.contest.turn.take()
-		defer w.contest.turn.give()
-		if w.displaced != nil {
-			return 0, w.displaced
-		}
-	}
-	if err := w.t.refusesNow(w.n); err != nil {
+	w.contest.turn.take()
+	release := sync.OnceFunc(w.contest.turn.give)
+	defer release()
+	if err := w.stand(); err != nil {
 		return 0, err
+	}
+	if !w.direct {
+		release()
 	}
 	if w.wrote+int64(len(p)) > w.span.Length {
 		return 0, w.t.fail(darter.Corrupt, "write", "piece %d is longer than its %d bytes", w.n, w.span.Length)
@@ -117,16 +114,9 @@ func (w *writer) Write(p []byte) (int, error) {
 	return n, fault(w.t.op("write"), err)
 }
 
-// place returns where the next bytes go. Files are opened at the first write.
+// place returns where the next bytes go. A file beside the piece's place is made at the first write.
 func (w *writer) place() (io.WriterAt, int64, error) {
 	if w.direct {
-		if w.data == nil {
-			h, err := w.t.use("write", dataWrite)
-			if err != nil {
-				return nil, 0, err
-			}
-			w.data = h
-		}
 		return w.data, w.span.Offset + w.wrote, nil
 	}
 	if w.aside == nil {
@@ -153,6 +143,9 @@ func (w *writer) Leave() {
 	defer w.turn.give()
 	w.contest.turn.take()
 	defer w.contest.turn.give()
+	if w.aside != nil && !w.ended {
+		_ = w.stand() // it may have more than anybody left; if that fails, it leaves nothing
+	}
 	w.end(w.displaced == nil)
 }
 
@@ -165,10 +158,7 @@ func (w *writer) end(keep bool) {
 	if w.data != nil {
 		w.t.store.handles.put(w.data)
 	}
-	if w.aside != nil {
-		w.aside.Close()
-		_ = w.t.store.files.Remove(w.name) // what stays goes at the next start
-	}
+	w.discard()
 	w.t.mu.Lock()
 	defer w.t.mu.Unlock()
 	c := w.contest
@@ -226,6 +216,7 @@ func (w *writer) Commit(expected *uint32, p darter.Piece) (darter.Piece, error) 
 func (w *writer) takeOver() error {
 	w.t.mu.Lock()
 	direct := w.contest.direct
+	delete(w.t.mu.left, w.n)
 	w.t.mu.Unlock()
 	if direct != nil {
 		direct.displaced = w.t.fail(darter.Conflict, "write", "another writer of piece %d took over", w.n)
@@ -235,17 +226,7 @@ func (w *writer) takeOver() error {
 		return err
 	}
 	defer w.t.store.handles.put(h)
-	b := w.t.store.buffer()
-	defer w.t.store.recycle(b)
-	to := io.NewOffsetWriter(h, w.span.Offset)
-	from := io.NewSectionReader(w.aside, 0, w.span.Length)
-	if n, err := io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, *b); err != nil || n != w.span.Length {
-		if err == nil {
-			err = io.ErrUnexpectedEOF
-		}
-		return fault(w.t.op("commit"), err)
-	}
-	return nil
+	return fault(w.t.op("commit"), w.carry(h))
 }
 
 // record writes down that piece n is held, and tells those who wait for it.

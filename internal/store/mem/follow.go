@@ -11,6 +11,8 @@ import (
 // arrival is what one writer of a piece has so far. The task's lock guards it.
 type arrival struct {
 	data    []byte
+	base    int  // bytes of data that were there before this writer could be followed
+	told    bool // those who wait for a change were told that there is something to follow
 	over    bool
 	left    bool          // the bytes are still good
 	changed chan struct{} // made when somebody waits
@@ -23,37 +25,28 @@ func (a *arrival) signal() {
 	}
 }
 
-// lead makes the caller the writer of piece n that can be followed, unless there is one.
-func (t *task) lead(n uint32) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.mu.arrivals[n] != nil {
-		return false
-	}
-	t.mu.arrivals[n] = &arrival{}
-	return true
-}
-
-// arrived publishes what a writer has. What was left there before is worth nothing then.
+// arrived publishes what a writer has.
 func (t *task) arrived(n uint32, data []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	delete(t.mu.left, n)
 	a := t.mu.arrivals[n]
 	if t.mu.set.Has(n) || len(data) == 0 {
 		return
 	}
-	first := len(a.data) == 0
 	a.data = data
 	a.signal()
-	if first {
+	if !a.told {
+		a.told = true
 		t.wake()
 	}
 }
 
 // gaveUp ends what can be followed of a writer, and keeps what it left.
 func (w *writer) gaveUp(left []byte) {
-	if !w.lead {
+	w.mu.Lock()
+	lead := w.mu.lead
+	w.mu.Unlock()
+	if !lead {
 		return
 	}
 	t := w.t
@@ -69,14 +62,6 @@ func (w *writer) gaveUp(left []byte) {
 	if len(a.data) > 0 && !t.mu.removed {
 		t.wake()
 	}
-}
-
-func (t *task) resume(n uint32) []byte {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	data := t.mu.left[n]
-	delete(t.mu.left, n)
-	return data
 }
 
 // Arriving implements store.Task.
@@ -104,7 +89,7 @@ type follower struct {
 	t       *task
 	n       uint32
 	arrival *arrival // nil when nobody was writing at the beginning
-	left    []byte   // what a writer had left then
+	left    []byte   // what a writer had left then, and all that there will be
 }
 
 // Follow implements store.Task.
@@ -129,7 +114,7 @@ func (f *follower) Next(ctx context.Context, b []byte, off int64) (int, error) {
 	length := f.t.meta.Layout.Span(f.n).Length
 	b = b[:min(int64(len(b)), length-off)]
 	for {
-		data, more, err := f.reached(off+int64(len(b)), len(b) == 0)
+		data, more, err := f.reached(int(off), len(b))
 		if err != nil {
 			return 0, err
 		}
@@ -147,9 +132,9 @@ func (f *follower) Next(ctx context.Context, b []byte, off int64) (int, error) {
 	}
 }
 
-// reached returns the piece when it is here up to end, or held if whole, else a channel that is closed when
-// that may have changed.
-func (f *follower) reached(end int64, whole bool) ([]byte, <-chan struct{}, error) {
+// reached returns bytes of which n from off on can be read, or those that a writer which gave up had left there; when n is
+// 0, once the piece is held. Else it returns a channel that is closed when that may have changed.
+func (f *follower) reached(off, n int) ([]byte, <-chan struct{}, error) {
 	f.t.mu.Lock()
 	defer f.t.mu.Unlock()
 	a := f.arrival
@@ -158,9 +143,11 @@ func (f *follower) reached(end int64, whole bool) ([]byte, <-chan struct{}, erro
 		return nil, nil, fail(darter.NotFound, "follow", f.t.meta.ID, "it was removed")
 	case f.t.mu.set.Has(f.n):
 		return f.t.mu.pieces[f.n].data, nil, nil
-	case a != nil && int64(len(a.data)) >= end && !a.over && !whole:
+	case a != nil && !a.over && n > 0 && len(a.data) >= off+n:
 		return a.data, nil, nil
-	case len(f.left) > 0 && int64(len(f.left)) >= end && !whole:
+	case a != nil && a.over && a.left && n > 0 && len(a.data) > off:
+		return a.data, nil, nil
+	case len(f.left) > off && n > 0:
 		return f.left, nil, nil
 	case len(f.left) > 0:
 		return nil, nil, fail(darter.Unavailable, "follow", f.t.meta.ID, "no more of piece %d was left", f.n)

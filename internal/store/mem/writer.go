@@ -2,6 +2,7 @@ package mem
 
 import (
 	"hash/crc32"
+	"slices"
 	"sync"
 
 	"github.com/darter-p2p/darter"
@@ -17,8 +18,9 @@ type writer struct {
 		sync.Mutex
 		data []byte
 		done bool
+		lead bool   // this writer's bytes can be followed
+		base []byte // what Resume found
 	}
-	lead bool // set once: this writer's bytes can be followed
 }
 
 func (t *task) Writer(n uint32) (store.PieceWriter, error) {
@@ -29,7 +31,6 @@ func (t *task) Writer(n uint32) (store.PieceWriter, error) {
 	if err := w.refused(); err != nil {
 		return nil, err
 	}
-	w.lead = t.lead(n)
 	return w, nil
 }
 
@@ -55,14 +56,42 @@ func (w *writer) Write(p []byte) (int, error) {
 	if w.mu.done {
 		return 0, fail(darter.Invalid, "write", w.t.meta.ID, "the writer of piece %d was ended", w.n)
 	}
+	if err := w.stand(); err != nil {
+		return 0, err
+	}
 	if length := w.t.meta.Layout.Span(w.n).Length; int64(len(w.mu.data)+len(p)) > length {
 		return 0, fail(darter.Corrupt, "write", w.t.meta.ID, "piece %d is longer than its %d bytes", w.n, length)
 	}
 	w.mu.data = append(w.mu.data, p...)
-	if w.lead {
+	if w.mu.lead {
 		w.t.arrived(w.n, w.mu.data)
 	}
 	return len(p), nil
+}
+
+// stand settles whether this writer's bytes are those that can be followed: the first that has any, or has more than the one
+// before it left. One that resumed goes on only while what it goes on from is still there. The writer's lock is held.
+func (w *writer) stand() error {
+	if w.mu.lead {
+		return nil
+	}
+	t := w.t
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	left, free := t.mu.left[w.n], t.mu.arrivals[w.n] == nil
+	resumes := len(w.mu.base) > 0 && len(w.mu.data) == 0
+	switch {
+	case resumes && (!free || len(left) != len(w.mu.base) || &left[0] != &w.mu.base[0]):
+		return fail(darter.Conflict, "write", t.meta.ID, "another writer goes on from what was left of piece %d", w.n)
+	case resumes:
+		w.mu.data = slices.Clip(w.mu.base)
+	case !free || len(w.mu.data) < len(left):
+		return nil
+	}
+	delete(t.mu.left, w.n)
+	t.mu.arrivals[w.n] = &arrival{data: w.mu.data, base: len(w.mu.data)}
+	w.mu.lead = true
+	return nil
 }
 
 // take ends the writer and returns what was written.
@@ -82,6 +111,11 @@ func (w *writer) Abort() {
 
 // Leave implements store.PieceWriter.
 func (w *writer) Leave() {
+	w.mu.Lock()
+	if len(w.mu.data) > 0 && w.refused() == nil {
+		_ = w.stand() // it may have more than anybody left
+	}
+	w.mu.Unlock()
 	if data, ok := w.take(); ok {
 		w.gaveUp(data)
 	}
@@ -91,11 +125,13 @@ func (w *writer) Leave() {
 func (w *writer) Resume() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if !w.lead || len(w.mu.data) > 0 || w.mu.done {
+	if len(w.mu.data) > 0 || w.mu.done {
 		return 0
 	}
-	w.mu.data = w.t.resume(w.n)
-	return int64(len(w.mu.data))
+	w.t.mu.Lock()
+	defer w.t.mu.Unlock()
+	w.mu.base = w.t.mu.left[w.n]
+	return int64(len(w.mu.base))
 }
 
 func (w *writer) Commit(expected *uint32, p darter.Piece) (darter.Piece, error) {

@@ -73,6 +73,7 @@ func left(t *testing.T, s store.Store) {
 	defer f.Close()
 	w.Leave()
 	w.Abort()
+	next(t, f, make([]byte, 200), 500, 100, nil)
 	next(t, f, make([]byte, 100), 600, 0, errKind(darter.Unavailable))
 	if n := task.Left(0); n != 600 {
 		t.Errorf("%d bytes were left, want 600", n)
@@ -82,7 +83,7 @@ func left(t *testing.T, s store.Store) {
 	}
 	rest := follower(t, task, 0) // what was left can be had
 	defer rest.Close()
-	next(t, rest, make([]byte, 600), 0, 600, nil)
+	next(t, rest, make([]byte, 700), 0, 600, nil)
 	next(t, rest, make([]byte, 100), 600, 0, errKind(darter.Unavailable))
 
 	w = writer(t, task, 0)

@@ -17,6 +17,7 @@ type Config struct {
 	SourceStreams int           // most parallel requests to the source; default 4
 	FirstStreams  int           // parallel requests to the source at the beginning; default 2
 	SourceRun     int           // most consecutive pieces in one request to the source; default 16
+	Spare         time.Duration // the source is not asked for what a parent offered that broke off so lately, while there are others; default 500ms
 	ProbeEvery    time.Duration // how often another source stream is tried; default 1s
 	Stall         time.Duration // an ask whose bytes stop for this long is given up; default 8s
 	Queue         time.Duration // an ask that got no byte for this long is withdrawn; default 25s, less than the transport waits
@@ -31,7 +32,7 @@ type Config struct {
 func DefaultConfig() Config {
 	return Config{
 		Window: 64, Total: 12, PerParent: 3, LonelyParent: 4, Racers: 6, SourceStreams: 4, FirstStreams: 2, SourceRun: 16,
-		ProbeEvery: time.Second, Stall: 8 * time.Second, Queue: 25 * time.Second, Waits: 12,
+		Spare: 500 * time.Millisecond, ProbeEvery: time.Second, Stall: 8 * time.Second, Queue: 25 * time.Second, Waits: 12,
 		RaceAfter: 50 * time.Millisecond, HedgeAfter: 300 * time.Millisecond, Strikes: 3, Penalty: time.Second,
 	}
 }
@@ -45,7 +46,7 @@ func (c Config) Validate() error {
 				Err: fmt.Errorf("%s is %d", name, v), Hint: "it must be at least 1"}
 		}
 	}
-	for name, v := range map[string]time.Duration{"ProbeEvery": c.ProbeEvery, "Stall": c.Stall, "Queue": c.Queue,
+	for name, v := range map[string]time.Duration{"Spare": c.Spare, "ProbeEvery": c.ProbeEvery, "Stall": c.Stall, "Queue": c.Queue,
 		"RaceAfter": c.RaceAfter, "HedgeAfter": c.HedgeAfter, "Penalty": c.Penalty} {
 		if v <= 0 {
 			return &darter.Error{Kind: darter.Invalid, Op: "configure piece selection",

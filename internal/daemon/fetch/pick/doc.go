@@ -19,6 +19,8 @@
 // chain cannot bite its tail, because an ask at who only receives a piece begins before this host has a byte to pass
 // on, or after everybody who followed it was told that it ceased.
 //
+// What a parent had begun to give when it broke off is not asked of the source for a moment: others may have it.
+//
 // It promises: no more pieces asked for than configured, in all, and no more asks per parent; never two asks for one piece
 // except as a hedge; a parent that stalls or fails is asked less and in the end no more; the source is asked only
 // for pieces that were granted and that no usable parent holds. It does not move bytes and does not decide when

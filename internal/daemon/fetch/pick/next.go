@@ -311,6 +311,7 @@ func (p *Picker) wake(now time.Time, d *Decision) {
 		}
 	}
 	for _, q := range p.parents {
+		soonest(q.broke.Add(p.cfg.Spare))
 		if !q.gone {
 			soonest(q.resting)
 		}

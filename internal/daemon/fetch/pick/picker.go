@@ -62,6 +62,7 @@ type parent struct {
 	rate    float64         // bytes per second, smoothed; 0 when unknown
 	strikes int
 	resting time.Time // not asked before
+	broke   time.Time // when it was lost, or an ask failed there
 	gone    bool
 	refused map[uint32]bool // pieces it failed to give
 	load    int             // asks in flight
@@ -148,6 +149,13 @@ func (p *Picker) Receives(id darter.PeerID, n uint32) {
 func (p *Picker) Gone(id darter.PeerID) {
 	if q := p.parent(id); q != nil {
 		q.gone = true
+	}
+}
+
+// Lost is Gone for a parent that broke off. What it had sent, others may be about to pass on.
+func (p *Picker) Lost(id darter.PeerID, now time.Time) {
+	if q := p.parent(id); q != nil {
+		q.gone, q.broke = true, now
 	}
 }
 
@@ -274,7 +282,7 @@ func (q *parent) ended(cfg Config, n uint32, failed, missing bool, now time.Time
 		return
 	}
 	q.strikes++
-	q.refused[n] = true
+	q.refused[n], q.broke = true, now
 	q.resting = now.Add(time.Duration(q.strikes) * cfg.Penalty)
 	if q.strikes >= cfg.Strikes {
 		q.gone = true

@@ -96,7 +96,11 @@ func (b *bystander) act() {
 	case n < 8 && len(b.parents) > 0:
 		q := b.parents[b.r.IntN(len(b.parents))]
 		q.gone = true
-		b.p.Gone(q.id)
+		if b.r.IntN(2) == 0 {
+			b.p.Gone(q.id)
+		} else {
+			b.p.Lost(q.id, b.now)
+		}
 	case n < 9:
 		from := uint32(b.r.IntN(int(b.layout.Count())))
 		var set darter.PieceSet

@@ -69,20 +69,27 @@ func (p *Picker) fillSource(now time.Time, d *Decision) {
 	}
 }
 
-// atSource keeps the pieces that must come from the source: those that no parent could give now or soon.
+// atSource keeps the pieces that must come from the source: those that no parent could give now or soon. What a parent
+// offered that broke off a moment ago may have reached others, who did not say so yet.
 func (p *Picker) atSource(open darter.PieceSet, now time.Time) darter.PieceSet {
 	out := open.Clone()
 	for _, q := range p.parents {
-		if q.gone || now.Before(q.resting) {
+		spared := now.Before(q.broke.Add(p.cfg.Spare)) && p.others(q)
+		if !spared && (q.gone || now.Before(q.resting)) {
 			continue
 		}
 		for n := range open.All() {
-			if q.offers(n) && !q.refused[n] {
+			if q.offers(n) && (spared || !q.refused[n]) {
 				out.Remove(n)
 			}
 		}
 	}
 	return out
+}
+
+// others reports whether anybody but q can be asked.
+func (p *Picker) others(q *parent) bool {
+	return p.Parents() > 1 || (p.Parents() == 1 && q.gone)
 }
 
 // run returns the first stretch of consecutive pieces, the urgent one's first. Stretches are shared out

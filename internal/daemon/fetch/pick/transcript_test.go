@@ -123,6 +123,8 @@ func (s *script) do(line string) {
 		}
 	case "gone":
 		s.p.Gone(darter.PeerID(arg(1)))
+	case "lost":
+		s.p.Lost(darter.PeerID(arg(1)), s.now)
 	case "grant":
 		s.p.Grant(s.set(arg(1)))
 	case "scatter":
