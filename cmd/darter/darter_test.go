@@ -126,10 +126,10 @@ func TestUpServesGetAndStops(t *testing.T) {
 	}))
 	defer origin.Close()
 	p := testProcess(t, "up")
-	defer p.doors.close()
-	require.NoError(t, p.up("127.0.0.1"))
+	defer p.close()
+	require.NoError(t, p.up(t.Context(), "127.0.0.1"))
 	for _, d := range p.doors.shown {
-		require.True(t, d.key == "socket" || d.key == "operator" || strings.HasPrefix(d.address, "127.0.0.1:"), "%s listens on %s", d.key, d.address)
+		require.True(t, d.key == "socket" || d.key == "operator" || d.key == "manager_socket" || strings.HasPrefix(d.address, "127.0.0.1:"), "%s listens on %s", d.key, d.address)
 		require.False(t, strings.HasSuffix(d.address, ":0"))
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())

@@ -23,24 +23,6 @@ import (
 
 var errNotLoopback = errors.New("it is not a loopback address, and profiles show the process's memory")
 
-func managerCommand() *cobra.Command {
-	return roleCommand("manager", "Run a manager", "Run a manager: it tells daemons which schedulers there are.", func(_ context.Context, p *process) error {
-		var schedulers []manager.Scheduler
-		for i, at := range p.cfg.Manager.Schedulers {
-			a, err := netip.ParseAddrPort(at)
-			if err != nil {
-				return &darter.Error{Kind: darter.Invalid, Op: "read --manager-scheduler", Err: err, Hint: "write it as 10.0.0.1:8002"}
-			}
-			schedulers = append(schedulers, manager.Scheduler{ID: uint64(i) + 1, Cluster: 1, Hostname: a.Addr().String(), IP: a.Addr(), Port: a.Port()})
-		}
-		p.next = "darter daemon --manager <this host>:65003"
-		if err := p.addManager(schedulers); err != nil {
-			return err
-		}
-		return p.serveDebug(debugUnlessDefault(p))
-	})
-}
-
 // debugUnlessDefault leaves the debug port to the daemon when it was not set: several roles on one machine would
 // fight for it.
 func debugUnlessDefault(p *process) string {
@@ -48,25 +30,6 @@ func debugUnlessDefault(p *process) string {
 		return "off"
 	}
 	return p.cfg.Daemon.DebugListen
-}
-
-func (p *process) addManager(schedulers []manager.Scheduler) error {
-	cfg := manager.DefaultConfig()
-	var err error
-	if cfg.GRPC, err = p.doors.tcp("manager_grpc", "manager gRPC", "manager-grpc", p.cfg.Manager.GRPC); err != nil {
-		return err
-	}
-	if cfg.HTTP, err = p.doors.tcp("manager_http", "manager REST", "manager-http", p.cfg.Manager.HTTP); err != nil {
-		return err
-	}
-	cfg.Schedulers, cfg.Version, cfg.Commit, cfg.Log = schedulers, version, commit(), p.log
-	cfg.Events = telemetry.NewManager(p.metrics).Events()
-	m, err := manager.New(cfg)
-	if err != nil {
-		return err
-	}
-	p.add("manager", m.Run, m.Ready())
-	return nil
 }
 
 func schedulerCommand() *cobra.Command {
@@ -111,21 +74,26 @@ func (p *process) addScheduler(advertise string) (*scheduler.Scheduler, error) {
 // longestSocket is how long the path of a unix socket may be, in bytes.
 const longestSocket = 107
 
-// operatorSocket opens the scheduler's own socket. A default place whose path is too long is no reason not to serve.
+// operatorSocket opens the scheduler's own socket.
 func (p *process) operatorSocket() (net.Listener, error) {
-	path, err := filepath.Abs(p.cfg.OperatorSocketPath())
+	return p.ownSocket("operator", "orders", "operator-socket", p.cfg.OperatorSocketPath(), p.cfg.Scheduler.OperatorSocket == "")
+}
+
+// ownSocket opens a socket for this user and root. A default place whose path is too long is no reason not to serve.
+func (p *process) ownSocket(key, what, flag, path string, byDefault bool) (net.Listener, error) {
+	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
-	if p.cfg.Scheduler.OperatorSocket == "" && len(path) > longestSocket {
-		p.log.Warn("orders about hosts are not taken: the default path of the socket is too long; set --operator-socket", "path", path)
+	if byDefault && len(path) > longestSocket {
+		p.log.Warn("there is no socket for "+what+": the default path is too long; set --"+flag, "path", path)
 		return nil, nil
 	}
 	l, err := unixsocket.Listen(path, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	p.doors.keep("operator", "orders", path, l)
+	p.doors.keep(key, what, path, l)
 	return l, nil
 }
 
@@ -222,12 +190,12 @@ The three meet over the same API as in a cluster.`
 
 func upCommand() *cobra.Command {
 	var listenIP string
-	c := roleCommand("up", "Run everything on this machine", upLong, func(_ context.Context, p *process) error { return p.up(listenIP) })
+	c := roleCommand("up", "Run everything on this machine", upLong, func(ctx context.Context, p *process) error { return p.up(ctx, listenIP) })
 	c.Flags().StringVar(&listenIP, "listen-ip", "127.0.0.1", "address that everything without one of its own listens on")
 	return c
 }
 
-func (p *process) up(listenIP string) error {
+func (p *process) up(ctx context.Context, listenIP string) error {
 	ip, err := netip.ParseAddr(listenIP)
 	if err != nil {
 		return &darter.Error{Kind: darter.Invalid, Op: "read --listen-ip", Err: err, Hint: "write it as 127.0.0.1, or 0.0.0.0 for all interfaces"}
@@ -248,7 +216,10 @@ func (p *process) up(listenIP string) error {
 	}
 	at := s.Address()
 	name := hostname(p.cfg.Host.Hostname)
-	if err := p.addManager([]manager.Scheduler{{ID: 1, Cluster: 1, Hostname: name, IP: at.Addr(), Port: at.Port()}}); err != nil {
+	if ip.IsLoopback() { // whoever reaches this manager reaches this machine's loopback anyway
+		p.cfg.Manager.Exempt = append(p.cfg.Manager.Exempt, "127.0.0.0/8", "::1/128")
+	}
+	if err := p.addManager(ctx, []manager.Scheduler{{ID: 1, Cluster: 1, Hostname: name, IP: at.Addr(), Port: at.Port()}}); err != nil {
 		return err
 	}
 	managerAt, err := p.address("manager_grpc", at.Addr())

@@ -37,6 +37,13 @@ type Manager struct {
 	GRPC       string   `yaml:"grpc" env:"GRPC" flag:"manager-grpc" roles:"manager,up" kind:"listen" doc:"where the manager's gRPC API listens"`
 	HTTP       string   `yaml:"http" env:"HTTP" flag:"manager-http" roles:"manager,up" kind:"listen" doc:"where the manager's REST API and health listen"`
 	Schedulers []string `yaml:"schedulers" env:"SCHEDULERS" flag:"manager-scheduler" roles:"manager" kind:"endpoint" doc:"scheduler, as ip:port, that daemons are sent to (repeat for more)"`
+
+	Database  string   `yaml:"database" env:"DATABASE" flag:"database" roles:"manager,up" secret:"true" doc:"where the manager's rows lie: sqlite:PATH or postgres://USER@HOST/NAME; empty means the file manager/darter.db in the data folder"`
+	Socket    string   `yaml:"socket" env:"SOCKET" flag:"manager-socket" roles:"manager,up,client" doc:"unix socket on which the manager's REST API serves this machine's tools; empty means the default place"`
+	SetupFile string   `yaml:"setup_file" env:"SETUP_FILE" flag:"setup-file" roles:"manager,up" doc:"file with the secret of the first sign-in; empty has one made and shown"`
+	Authority string   `yaml:"authority" env:"AUTHORITY" flag:"ca" roles:"manager,up" doc:"folder of the certificate authority; empty lets no nodes join"`
+	Private   []string `yaml:"egress_private" env:"EGRESS_PRIVATE" flag:"egress-private" roles:"manager,up" doc:"host, host:port or prefix with private addresses that preheats may name (repeat for more)"`
+	Exempt    []string `yaml:"egress_exempt" env:"EGRESS_EXEMPT" flag:"egress-exempt" roles:"manager,up" doc:"prefix such as 127.0.0.0/8 that preheats may name although it is refused else (repeat for more)"`
 }
 
 // Scheduler is the scheduler role's part.

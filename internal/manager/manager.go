@@ -1,6 +1,8 @@
 package manager
 
 import (
+	"context"
+	"errors"
 	"net/http"
 	"net/netip"
 	"runtime"
@@ -12,35 +14,60 @@ import (
 	"github.com/darter-p2p/darter/internal/manager/rpc"
 )
 
-// Manager is the role. Build it with New, then Run it.
+// Manager is the role. Build it with New, then Run it; one that never runs is closed.
 type Manager struct {
 	cfg    Config
+	rooms  *Rooms
+	setup  Setup
 	server *rpc.Server
 	grpc   *grpc.Server
 	http   *http.Server
-	ready  chan struct{} // closed when both servers take calls
+	ready  chan struct{} // closed when all servers take calls
 	doors  *rest.Doors
 }
 
-// New checks the configuration and builds the servers. The listeners are the manager's from here on:
-// Run closes them.
-func New(cfg Config) (*Manager, error) {
+// New checks the configuration, opens the database, brings its tables up to date and builds the servers. Nothing
+// runs yet. The listeners are the manager's from here on: Run closes them.
+func New(ctx context.Context, cfg Config) (_ *Manager, err error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
 	m := &Manager{cfg: cfg, ready: make(chan struct{})}
-	m.server = rpc.New(rpc.Config{Fixed: cfg.Schedulers, TTL: cfg.TTL, Events: m.events()})
-	m.grpc = m.server.GRPC()
-	m.doors = rest.New(rest.System{Version: cfg.Version, Commit: cfg.Commit, Go: runtime.Version(), Started: time.Now().UTC()})
-	m.http = &http.Server{
-		Handler: m.doors, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
-		WriteTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+	if m.rooms, err = openRooms(ctx, &m.cfg); err != nil {
+		return nil, err
+	}
+	if err = m.build(ctx); err != nil {
+		return nil, errors.Join(err, m.Close())
 	}
 	return m, nil
 }
 
-// Ready is closed when both servers take calls.
+func (m *Manager) build(ctx context.Context) (err error) {
+	if m.setup, err = m.prepareSetup(ctx); err != nil {
+		return err
+	}
+	m.server = rpc.New(rpc.Config{Fixed: m.cfg.Schedulers, TTL: m.cfg.TTL, Events: m.events()})
+	m.grpc = m.server.GRPC()
+	m.rooms.Control.Register(m.grpc)
+	m.doors = rest.New(rest.System{Version: m.cfg.Version, Commit: m.cfg.Commit, Go: runtime.Version(), Started: time.Now().UTC()})
+	m.http = &http.Server{
+		Handler: m.doors, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10,
+		ConnContext: knowPeer,
+	}
+	return nil
+}
+
+// Rooms returns the parts that keep rows, for those that are built on top of them.
+func (m *Manager) Rooms() *Rooms { return m.rooms }
+
+// Handler returns what the HTTP listeners serve.
+func (m *Manager) Handler() http.Handler { return m.http.Handler }
+
+// Ready is closed when all servers take calls.
 func (m *Manager) Ready() <-chan struct{} { return m.ready }
+
+// Close gives the database back. Run does so by itself.
+func (m *Manager) Close() error { return m.rooms.DB.Close() }
 
 // Schedulers returns who would be listed now.
 func (m *Manager) Schedulers() []Scheduler { return m.server.Active(time.Now()) }

@@ -27,8 +27,8 @@ func run(t *testing.T, test func(*testing.T, *rig)) {
 	synctest.Test(t, func(t *testing.T) {
 		calls, pages := bufconn.Listen(64<<10), bufconn.Listen(64<<10)
 		cfg := DefaultConfig()
-		cfg.GRPC, cfg.HTTP, cfg.Version, cfg.Commit = calls, pages, "1.2.3", "abc"
-		m, err := New(cfg)
+		cfg.GRPC, cfg.HTTP, cfg.Version, cfg.Commit, cfg.DataDir = calls, pages, "1.2.3", "abc", t.TempDir()
+		m, err := New(t.Context(), cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -104,10 +104,11 @@ func TestConfigIsChecked(t *testing.T) {
 	l := bufconn.Listen(1)
 	for name, c := range map[string]Config{
 		"no listeners":      {},
-		"short life":        {GRPC: l, HTTP: l, TTL: time.Millisecond},
-		"scheduler nowhere": {GRPC: l, HTTP: l, Schedulers: []Scheduler{{Hostname: "a"}}},
+		"no folder":         {GRPC: l, HTTP: l},
+		"short life":        {GRPC: l, HTTP: l, DataDir: "x", TTL: time.Millisecond},
+		"scheduler nowhere": {GRPC: l, HTTP: l, DataDir: "x", Schedulers: []Scheduler{{Hostname: "a"}}},
 	} {
-		if _, err := New(c); err == nil {
+		if _, err := New(t.Context(), c); err == nil {
 			t.Errorf("%s: taken", name)
 		}
 	}
