@@ -48,6 +48,7 @@ var layout = map[string]layer{
 	"internal/database":             mechanism,
 	"internal/secretbox":            mechanism,
 	"internal/pki":                  mechanism,
+	"internal/rest":                 mechanism,
 	"api/wire":                      mechanism,
 	"internal/gc/collector":         part,
 	"internal/cli":                  part,
