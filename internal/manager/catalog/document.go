@@ -79,14 +79,19 @@ func (c *Catalog) edit(ctx context.Context, e Edit, publish bool) (out Document,
 		out, err = c.put(ctx, tx, e, 0, publish)
 		return err
 	})
-	c.published(out, err == nil && publish)
+	c.published(ctx, out, err == nil && publish)
 	return out, err
 }
 
-func (c *Catalog) published(d Document, done bool) {
-	if done && c.cfg.Events.Published != nil {
-		c.cfg.Events.Published(d)
+func (c *Catalog) published(ctx context.Context, d Document, done bool) {
+	if !done || c.cfg.Events.Published == nil {
+		return
 	}
+	c.db.Afterwards(ctx, func(committed bool) {
+		if committed {
+			c.cfg.Events.Published(d)
+		}
+	})
 }
 
 // Check returns the body that an edit would store, or what is wrong with it.
@@ -266,7 +271,7 @@ func (c *Catalog) Publish(ctx context.Context, q Choice) (out Document, err erro
 		return c.Record(ctx, tx, darter.AuditEvent{Actor: q.Actor, Action: q.Class + ".publish", Resource: q.Class + "/" + q.Name, Result: darter.AuditDone,
 			Request: q.Request, Reason: q.Reason, Before: old.Hash, After: out.Hash, Diff: out.Diff})
 	})
-	c.published(out, err == nil)
+	c.published(ctx, out, err == nil)
 	return out, err
 }
 
@@ -287,7 +292,7 @@ func (c *Catalog) Rollback(ctx context.Context, q Choice) (out Document, err err
 		out, err = c.put(ctx, tx, e, q.Version, true)
 		return err
 	})
-	c.published(out, err == nil)
+	c.published(ctx, out, err == nil)
 	return out, err
 }
 
