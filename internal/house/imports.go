@@ -29,6 +29,7 @@ var layout = map[string]layer{
 	"internal/scheduler/rank":       core,
 	"internal/daemon/fetch/pick":    core,
 	"internal/manager/jobs/machine": core,
+	"internal/manager/affinity":     core,
 	"internal/retry":                shelf,
 	"internal/throttle":             shelf,
 	"internal/httprange":            shelf,

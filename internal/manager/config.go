@@ -20,7 +20,7 @@ import (
 )
 
 // Scheduler is one scheduler as daemons are told of it.
-type Scheduler = rpc.Scheduler
+type Scheduler = rpc.Member
 
 // Config is what a manager needs.
 type Config struct {

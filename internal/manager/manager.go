@@ -6,10 +6,12 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime"
+	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 
+	"github.com/darter-p2p/darter/internal/manager/affinity"
 	"github.com/darter-p2p/darter/internal/manager/rest"
 	"github.com/darter-p2p/darter/internal/manager/rpc"
 )
@@ -24,6 +26,7 @@ type Manager struct {
 	http   *http.Server
 	ready  chan struct{} // closed when all servers take calls
 	doors  *rest.Doors
+	closed func() error
 }
 
 // New checks the configuration, opens the database, brings its tables up to date and builds the servers. Nothing
@@ -36,6 +39,7 @@ func New(ctx context.Context, cfg Config) (_ *Manager, err error) {
 	if m.rooms, err = openRooms(ctx, &m.cfg); err != nil {
 		return nil, err
 	}
+	m.closed = sync.OnceValue(m.rooms.DB.Close)
 	if err = m.build(ctx); err != nil {
 		return nil, errors.Join(err, m.Close())
 	}
@@ -46,7 +50,10 @@ func (m *Manager) build(ctx context.Context) (err error) {
 	if m.setup, err = m.prepareSetup(ctx); err != nil {
 		return err
 	}
-	m.server = rpc.New(rpc.Config{Fixed: m.cfg.Schedulers, TTL: m.cfg.TTL, Events: m.events()})
+	m.server = rpc.New(rpc.Config{Book: book{m.rooms.Catalog}, TTL: m.cfg.TTL, Events: m.events()})
+	if err := m.announceFixed(ctx); err != nil {
+		return err
+	}
 	m.grpc = m.server.GRPC()
 	m.rooms.Control.Register(m.grpc)
 	m.doors = rest.New(rest.System{Version: m.cfg.Version, Commit: m.cfg.Commit, Go: runtime.Version(), Started: time.Now().UTC()})
@@ -66,30 +73,22 @@ func (m *Manager) Handler() http.Handler { return m.http.Handler }
 // Ready is closed when all servers take calls.
 func (m *Manager) Ready() <-chan struct{} { return m.ready }
 
-// Close gives the database back. Run does so by itself.
-func (m *Manager) Close() error { return m.rooms.DB.Close() }
+// Close gives the database back. Run does so by itself; a second time does nothing.
+func (m *Manager) Close() error { return m.closed() }
 
 // Schedulers returns who would be listed now.
-func (m *Manager) Schedulers() []Scheduler { return m.server.Active(time.Now()) }
+func (m *Manager) Schedulers() []Scheduler { return m.server.Active() }
+
+// Match says how well each cluster fits a daemon, the best first, and why.
+func (m *Manager) Match(a affinity.Asker) []affinity.Score { return m.server.Match(a, false) }
 
 func (m *Manager) events() rpc.Events {
 	return rpc.Events{
-		Joined: func(s Scheduler) {
-			m.cfg.Log.Info("scheduler joined", "scheduler", s.String(), "cluster", s.Cluster)
-			if m.cfg.Events.SchedulerJoined != nil {
-				m.cfg.Events.SchedulerJoined(s)
-			}
-		},
-		Lost: func(s Scheduler) {
-			m.cfg.Log.Warn("scheduler lost", "scheduler", s.String(), "cluster", s.Cluster, "quiet_for", m.cfg.TTL)
-			if m.cfg.Events.SchedulerLost != nil {
-				m.cfg.Events.SchedulerLost(s)
-			}
-		},
 		Listed: func(to netip.Addr, n int) {
 			if m.cfg.Events.Listed != nil {
 				m.cfg.Events.Listed(to, n)
 			}
 		},
+		Blind: func(err error) { m.cfg.Log.Warn("the list of schedulers could not be renewed; the last one stays", "error", err) },
 	}
 }

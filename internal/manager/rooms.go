@@ -105,6 +105,8 @@ func (r *Rooms) openCatalog(ctx context.Context, cfg *Config) (err error) {
 			applied(d, behind)
 		}
 	}
+	events.Joined = cfg.memberEvent(events.Joined, "joined", false, cfg.Events.SchedulerJoined)
+	events.Silent = cfg.memberEvent(events.Silent, "lost", true, cfg.Events.SchedulerLost)
 	r.Catalog, err = catalog.New(catalog.Config{DB: r.DB, Settings: settings(), Events: events,
 		Schedule: func(s retention.Schedule) error {
 			_, err := records.Timetable(s)

@@ -24,7 +24,7 @@ func (m *Manager) Run(ctx context.Context) error {
 	if m.cfg.Local != nil {
 		group.Go(func() error { return m.serveHTTP(m.cfg.Local) })
 	}
-	group.Go(func() error { return m.server.Watch(ctx) })
+	group.Go(func() error { return m.server.Run(ctx) })
 	group.Go(func() error {
 		<-ctx.Done()
 		m.stop(context.WithoutCancel(ctx))
@@ -51,6 +51,7 @@ func (m *Manager) live(ctx context.Context) error {
 	running := map[string]func(context.Context) error{
 		"database": r.DB.Run, "catalog": r.Catalog.Run, "records": r.Records.Run, "accounts": r.Accounts.Run,
 		"jobs": r.Jobs.Run, "bridge": r.Bridge.Run,
+		"members": m.keepMembers,
 	}
 	if r.Desk != nil {
 		running["desk"] = r.Desk.Run
