@@ -157,13 +157,13 @@ func (a *API) panicked(w *record, r *http.Request, info *info, p any) {
 
 // info goes with a request, so that the outer layers learn what the inner ones found.
 type info struct {
-	request string        // id
-	route   string        // documented path
-	shown   *http.Request // as the caller sent it
-	actor   darter.Actor
-	code    string
-	cause   error // of the last problem
-	dry     bool
+	request  string        // id
+	route    string        // documented path
+	shown    *http.Request // as the caller sent it
+	actor    darter.Actor
+	code     string
+	cause    error // of the last problem
+	enclosed bool  // in a transaction that keeps or undoes all of it
 }
 
 type infoKey struct{}

@@ -96,7 +96,7 @@ func attempt(ctx context.Context, w http.ResponseWriter, r *http.Request, body [
 	again := r.WithContext(ctx)
 	again.Body = io.NopCloser(bytes.NewReader(body))
 	info := infoOf(ctx)
-	info.cause = nil
+	info.cause, info.enclosed = nil, true
 	handler(out, again)
 	if out.status >= http.StatusBadRequest {
 		return out, &errRefused{info.cause}
@@ -113,7 +113,6 @@ func (a *API) dry(w http.ResponseWriter, r *http.Request, handler http.HandlerFu
 	}
 	var out *held
 	err = a.cfg.Journal.Try(r.Context(), func(ctx context.Context) (err error) {
-		infoOf(ctx).dry = true
 		out, err = attempt(ctx, w, r, body, handler)
 		return err
 	})

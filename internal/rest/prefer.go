@@ -1,6 +1,7 @@
 package rest
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -17,8 +18,12 @@ type Prefer struct {
 // maxWait is how long an answer waits at most.
 const maxWait = 30 * time.Second
 
-// Wait returns how long the caller would wait, 0 for not at all.
-func (p Prefer) Wait() time.Duration {
+// Wait returns how long the caller would wait, 0 for not at all. In a request with a key, or a dry run, nobody waits:
+// what would be waited for begins when its transaction has ended.
+func (p Prefer) Wait(ctx context.Context) time.Duration {
+	if infoOf(ctx).enclosed {
+		return 0
+	}
 	for part := range strings.SplitSeq(p.Prefer, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
 		n, err := strconv.Atoi(strings.TrimSpace(value))
