@@ -35,6 +35,9 @@ func managerCommand() *cobra.Command {
 		if err := p.addManager(ctx, schedulers); err != nil {
 			return err
 		}
+		if err := p.serveMetrics("manager-metrics", p.cfg.Manager.Metrics, true); err != nil {
+			return err
+		}
 		return p.serveDebug(debugUnlessDefault(p))
 	})
 }
@@ -60,7 +63,7 @@ func (p *process) addManager(ctx context.Context, schedulers []manager.Scheduler
 	}
 	cfg.DataDir, cfg.Database, cfg.Authority = p.cfg.RoleDir("manager"), c.Database, c.Authority
 	cfg.Schedulers, cfg.Version, cfg.Commit, cfg.Log, cfg.Own = schedulers, version, commit(), p.log, p.doors.own
-	cfg.Events = telemetry.NewManager(p.metrics).Events()
+	cfg.Events = telemetry.NewManager(p.metrics, p.log).Events()
 	m, err := manager.New(ctx, cfg)
 	if err != nil {
 		return err

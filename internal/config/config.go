@@ -38,6 +38,7 @@ type Manager struct {
 	HTTP       string   `yaml:"http" env:"HTTP" flag:"manager-http" roles:"manager,up" kind:"listen" doc:"where the manager's REST API and health listen"`
 	Schedulers []string `yaml:"schedulers" env:"SCHEDULERS" flag:"manager-scheduler" roles:"manager" kind:"endpoint" doc:"scheduler, as ip:port, that daemons are sent to (repeat for more)"`
 
+	Metrics   string   `yaml:"metrics" env:"METRICS" flag:"manager-metrics" roles:"manager" kind:"listen" doc:"where the manager's metrics and health listen"`
 	Database  string   `yaml:"database" env:"DATABASE" flag:"database" roles:"manager,up" secret:"true" doc:"where the manager's rows lie: sqlite:PATH or postgres://USER@HOST/NAME; empty means the file manager/darter.db in the data folder"`
 	Socket    string   `yaml:"socket" env:"SOCKET" flag:"manager-socket" roles:"manager,up,client" doc:"unix socket on which the manager's REST API serves this machine's tools; empty means the default place"`
 	SetupFile string   `yaml:"setup_file" env:"SETUP_FILE" flag:"setup-file" roles:"manager,up" doc:"file with the secret of the first sign-in; empty has one made and shown"`
@@ -95,7 +96,7 @@ func Default() Config {
 	return Config{
 		DataDir:   DefaultDataDir(),
 		Log:       Log{Level: "info", Format: "auto"},
-		Manager:   Manager{GRPC: ":65003", HTTP: ":8080"},
+		Manager:   Manager{GRPC: ":65003", HTTP: ":8080", Metrics: ":8001"},
 		Scheduler: Scheduler{Listen: ":8002", Metrics: ":8000"},
 		Daemon: Daemon{
 			UploadListen:     ":4000",

@@ -17,6 +17,7 @@ import (
 	"github.com/darter-p2p/darter/internal/manager/records"
 	"github.com/darter-p2p/darter/internal/manager/rpc"
 	"github.com/darter-p2p/darter/internal/pki"
+	"github.com/darter-p2p/darter/internal/rest"
 )
 
 // Scheduler is one scheduler as daemons are told of it.
@@ -59,6 +60,7 @@ type Events struct {
 	Jobs     jobs.Events
 	Control  jobsrpc.Events
 	Records  records.Events
+	REST     rest.Events
 }
 
 // DefaultConfig returns the defaults. Listeners and DataDir are still to be set.
