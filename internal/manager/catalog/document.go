@@ -183,8 +183,12 @@ func (c *Catalog) put(ctx context.Context, tx *database.Tx, e Edit, from int64, 
 			return d, err
 		}
 	}
-	return d, c.Record(ctx, tx, darter.AuditEvent{Actor: e.Actor, Action: e.Class + "." + action, Resource: e.Class + "/" + e.Name, Result: darter.AuditDone,
-		Request: e.Request, Reason: e.Reason, Before: old.Hash, After: d.Hash, Diff: d.Diff})
+	event := darter.AuditEvent{Actor: e.Actor, Action: e.Class + "." + action, Resource: e.Class + "/" + e.Name, Result: darter.AuditDone,
+		Request: e.Request, Reason: e.Reason, Before: old.Hash, After: d.Hash, Diff: d.Diff}
+	if err := c.tellVersion(ctx, tx, &d, event); err != nil {
+		return d, err
+	}
+	return d, c.Record(ctx, tx, event)
 }
 
 type head struct{ version, newest int64 }
@@ -268,8 +272,12 @@ func (c *Catalog) Publish(ctx context.Context, q Choice) (out Document, err erro
 		if err := activate(ctx, tx, &out, q.Actor, database.At(now)); err != nil {
 			return err
 		}
-		return c.Record(ctx, tx, darter.AuditEvent{Actor: q.Actor, Action: q.Class + ".publish", Resource: q.Class + "/" + q.Name, Result: darter.AuditDone,
-			Request: q.Request, Reason: q.Reason, Before: old.Hash, After: out.Hash, Diff: out.Diff})
+		event := darter.AuditEvent{Actor: q.Actor, Action: q.Class + ".publish", Resource: q.Class + "/" + q.Name, Result: darter.AuditDone,
+			Request: q.Request, Reason: q.Reason, Before: old.Hash, After: out.Hash, Diff: out.Diff}
+		if err := c.tellVersion(ctx, tx, &out, event); err != nil {
+			return err
+		}
+		return c.Record(ctx, tx, event)
 	})
 	c.published(ctx, out, err == nil)
 	return out, err

@@ -217,7 +217,10 @@ func (c *Catalog) sight(ctx context.Context, tx *database.Tx, reporter string, s
 	e := &HostEvent{ID: tx.NewID(), Host: s.Host, At: at.Time(), Epoch: epoch, Verdict: verdict, Before: before, Reporter: reporter, Detail: s.Detail}
 	_, err = tx.ExecContext(ctx, "INSERT INTO host_events (id, host_id, at, epoch, verdict, before, reporter, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 		e.ID, e.Host, at, e.Epoch, e.Verdict, e.Before, e.Reporter, e.Detail[:min(len(e.Detail), maxReason)])
-	return e, err
+	if err != nil {
+		return nil, err
+	}
+	return e, c.tellHost(ctx, tx, e, row)
 }
 
 // HostFilter says which hosts are listed, by id, from the one after After on.

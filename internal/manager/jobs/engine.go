@@ -121,6 +121,9 @@ func (e *Engine) record(ctx context.Context, tx *database.Tx, l *loaded, now tim
 		if ev.Moved != nil {
 			ev.Moved(id, l.row.Kind, f.From, f.To, now.Sub(l.row.CreatedAt.Time()))
 		}
+		if err := e.announce(ctx, tx, l, f.From, f.To); err != nil {
+			return err
+		}
 		return l.event(ctx, tx, now, "state", map[string]any{"from": f.From, "to": f.To, "reason": f.Reason})
 	case machine.Stopped:
 		if err := l.event(ctx, tx, now, "stopping", map[string]any{"step": f.Step, "owner": f.Owner, "reason": f.Reason}); err != nil {
