@@ -75,7 +75,7 @@ func TestOneCommandIsThatOfTheWholeTree(t *testing.T) {
 		require.Equal(t, help(root(), args...), help(one, args...), line)
 	}
 	for _, args := range [][]string{nil, {"gte"}, {"help"}, {"__complete", "ge"}, {"--help"}} {
-		require.Len(t, root(args...).Commands(), 11, args)
+		require.Len(t, root(args...).Commands(), 16, args)
 	}
 }
 
@@ -243,6 +243,10 @@ func describe(b *strings.Builder, c *cobra.Command) {
 		if sub.Name() == "completion" || sub.Name() == "help" {
 			continue
 		}
+		if !sub.Runnable() && sub.PersistentFlags().HasAvailableFlags() {
+			fmt.Fprintf(b, "\n## %s\n\n%s. All of its commands take:\n\n| flag | default | meaning |\n|---|---|---|\n", sub.CommandPath(), sub.Short)
+			sub.PersistentFlags().VisitAll(func(f *pflag.Flag) { describeFlag(b, f) })
+		}
 		if sub.Runnable() {
 			fmt.Fprintf(b, "\n## %s\n\n%s.\n", sub.CommandPath(), sub.Short)
 			if sub.Long != "" {
@@ -254,21 +258,23 @@ func describe(b *strings.Builder, c *cobra.Command) {
 			if sub.LocalFlags().HasAvailableFlags() {
 				b.WriteString("\n| flag | default | meaning |\n|---|---|---|\n")
 			}
-			sub.LocalFlags().VisitAll(func(f *pflag.Flag) {
-				if f.Name == "help" {
-					return
-				}
-				name := "`--" + f.Name + "`"
-				if f.Shorthand != "" {
-					name = "`-" + f.Shorthand + "`, " + name
-				}
-				def := strings.Trim(f.DefValue, "[]")
-				if f.Name == "data-dir" {
-					def = "/var/lib/darter" // as root; the user's own folder else
-				}
-				fmt.Fprintf(b, "| %s | %s | %s |\n", name, def, strings.ReplaceAll(f.Usage, "|", `\|`))
-			})
+			sub.LocalFlags().VisitAll(func(f *pflag.Flag) { describeFlag(b, f) })
 		}
 		describe(b, sub)
 	}
+}
+
+func describeFlag(b *strings.Builder, f *pflag.Flag) {
+	if f.Name == "help" || f.Hidden {
+		return
+	}
+	name := "`--" + f.Name + "`"
+	if f.Shorthand != "" {
+		name = "`-" + f.Shorthand + "`, " + name
+	}
+	def := strings.Trim(f.DefValue, "[]")
+	if f.Name == "data-dir" {
+		def = "/var/lib/darter" // as root; the user's own folder else
+	}
+	fmt.Fprintf(b, "| %s | %s | %s |\n", name, def, strings.ReplaceAll(f.Usage, "|", `\|`))
 }

@@ -61,6 +61,8 @@ type Request struct {
 	Type    string            // of the body; default application/json
 	IfMatch string            // an ETag, or "*"
 	Key     string            // Idempotency-Key of a POST; one is made when it is empty
+	Single  bool              // never sent again, and without a key: signing in
+	Whole   bool              // of Pages: the list takes no page size and comes whole
 	Wait    time.Duration     // Prefer: wait, whole seconds
 	Header  map[string]string // further headers: Authorization of a sign-in
 }
@@ -168,7 +170,7 @@ func (c *Client) Do(ctx context.Context, r Request) (*Answer, error) {
 	if r.Method == "" {
 		r.Method = http.MethodGet
 	}
-	if r.Method == http.MethodPost && r.Key == "" {
+	if r.Method == http.MethodPost && r.Key == "" && !r.Single {
 		r.Key = uuid.NewString()
 	}
 	var out *Answer

@@ -18,12 +18,16 @@ import (
 // Event is one event of a stream.
 type Event struct {
 	ID   string
-	Type string // "message" when the manager gave none; "gap" when events were lost
+	Type string // "message" when the manager gave none; "gap" when events were lost; Closed
 	Data []byte
 }
 
 // ErrEnough ends Follow without an error when each returns it.
 var ErrEnough = errors.New("enough")
+
+// Closed is an event of our own: the manager ended the stream, because all is told or because it stops. When each
+// returns nil for it, the stream is taken up again.
+const Closed = "closed"
 
 const (
 	maxEvent = 4 << 20
@@ -119,9 +123,11 @@ func (c *Client) listen(ctx context.Context, r Request, last *string, each func(
 		}
 		e = Event{}
 	}
-	err = in.Err()
-	if err == nil {
-		err = io.ErrUnexpectedEOF
+	if err = in.Err(); err == nil {
+		if err := each(Event{Type: Closed}); err != nil {
+			return heard, err
+		}
+		err = io.EOF
 	}
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause

@@ -31,7 +31,9 @@ func (c *Client) Pages(ctx context.Context, r Request, most int) iter.Seq2[json.
 			if most > 0 {
 				size = min(size, most-seen)
 			}
-			query.Set("page_size", strconv.Itoa(size))
+			if !r.Whole {
+				query.Set("page_size", strconv.Itoa(size))
+			}
 			answer, err := c.Do(ctx, Request{Op: r.Op, Path: r.Path, Query: query})
 			var p page
 			if err == nil {

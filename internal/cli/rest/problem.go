@@ -97,6 +97,15 @@ var hints = map[string]string{
 	"internal":             "look for the request id in the manager's log",
 }
 
+// fallback is for problems of which nothing else is known.
+var fallback = map[darter.Kind]string{
+	darter.NotFound:    "check the id or name: the command's \"ls\" shows what there is",
+	darter.Denied:      "sign in with \"darter admin login\", or give another token",
+	darter.TimedOut:    "the manager took too long; look at its log, then run the same command again",
+	darter.NoSpace:     "the manager's disk is full: free some space there",
+	darter.Unavailable: "wait, then run the same command again",
+}
+
 // asError turns a problem into ours. op says what was tried.
 func (p *Problem) asError(op string) error {
 	kind, known := kinds[p.Status]
@@ -107,6 +116,9 @@ func (p *Problem) asError(op string) error {
 	if hint == "" {
 		hint = hints[p.Code]
 	}
+	if hint == "" {
+		hint = fallback[kind]
+	}
 	return &darter.Error{Kind: kind, Op: op, Err: p, Hint: hint}
 }
 
@@ -115,5 +127,5 @@ func (p *Problem) Stale() bool { return p.Status == http.StatusPreconditionFaile
 
 // again reports whether the same request may do better a little later.
 func (p *Problem) again() bool {
-	return p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable || p.Code == "in_flight"
+	return p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable || p.Code == "idempotency_in_flight"
 }

@@ -190,6 +190,16 @@ func TestPagesEndWithTheListOrEnough(t *testing.T) {
 	t.Fatal("the failure of the second page is lost")
 }
 
+// torn is a stream whose connection breaks in the middle of an event.
+func torn(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		io.WriteString(w, text)
+		http.NewResponseController(w).Flush()
+		cut(w, r)
+	}
+}
+
 func stream(text string) http.HandlerFunc {
 	return answer(200, text, "Content-Type", "text/event-stream")
 }
@@ -197,7 +207,7 @@ func stream(text string) http.HandlerFunc {
 // TestFollowGoesOnWhereItBrokeOff holds that no event is lost or told twice when a stream breaks.
 func TestFollowGoesOnWhereItBrokeOff(t *testing.T) {
 	c, f := open(t, stream("id: 1\nevent: state\ndata: {\"a\":1}\n\n: heartbeat\n\nid: 2\ndata: x\ndata: y\n\nid: 3\nevent: half"),
-		answer(503, `{"status":503}`), stream("id: 3\nevent: gap\ndata: {}\n\nid: 4\nevent: end\ndata: {}\n\n"))
+		answer(503, `{"status":503}`), torn("id: 3\nevent: half"), stream("id: 3\nevent: gap\ndata: {}\n\nid: 4\nevent: end\ndata: {}\n\n"))
 	var got []Event
 	err := c.Follow(t.Context(), Request{Op: "watch", Path: "/v1/jobs/x:watch"}, "0", func(e Event) error {
 		got = append(got, e)
@@ -207,12 +217,12 @@ func TestFollowGoesOnWhereItBrokeOff(t *testing.T) {
 		return nil
 	})
 	require.NoError(t, err)
-	require.Equal(t, []Event{{"1", "state", []byte(`{"a":1}`)}, {"2", "message", []byte("x\ny")}, {"3", "gap", []byte("{}")}, {"4", "end", []byte("{}")}}, got)
+	require.Equal(t, []Event{{"1", "state", []byte(`{"a":1}`)}, {"2", "message", []byte("x\ny")}, {"", Closed, nil}, {"3", "gap", []byte("{}")}, {"4", "end", []byte("{}")}}, got)
 	var last []string
 	for _, s := range f.asked() {
 		last = append(last, s.last)
 	}
-	require.Equal(t, []string{"0", "2", "2"}, last)
+	require.Equal(t, []string{"0", "2", "2", "2"}, last)
 }
 
 func TestFollowEndsWhenThereIsNothingToFollow(t *testing.T) {
