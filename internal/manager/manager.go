@@ -5,14 +5,12 @@ import (
 	"errors"
 	"net/http"
 	"net/netip"
-	"runtime"
 	"sync"
 	"time"
 
 	"google.golang.org/grpc"
 
 	"github.com/darter-p2p/darter/internal/manager/affinity"
-	"github.com/darter-p2p/darter/internal/manager/rest"
 	"github.com/darter-p2p/darter/internal/manager/rpc"
 )
 
@@ -25,7 +23,7 @@ type Manager struct {
 	grpc   *grpc.Server
 	http   *http.Server
 	ready  chan struct{} // closed when all servers take calls
-	doors  *rest.Doors
+	api    *surface
 	closed func() error
 }
 
@@ -56,9 +54,11 @@ func (m *Manager) build(ctx context.Context) (err error) {
 	}
 	m.grpc = m.server.GRPC()
 	m.rooms.Control.Register(m.grpc)
-	m.doors = rest.New(rest.System{Version: m.cfg.Version, Commit: m.cfg.Commit, Go: runtime.Version(), Started: time.Now().UTC()})
+	if m.api, err = m.openAPI(ctx); err != nil {
+		return err
+	}
 	m.http = &http.Server{
-		Handler: m.doors, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10,
+		Handler: m.api.Handler(), ReadHeaderTimeout: 5 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 32 << 10,
 		ConnContext: knowPeer,
 	}
 	return nil

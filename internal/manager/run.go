@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
 
 	"github.com/darter-p2p/darter"
 )
@@ -19,7 +20,12 @@ func (m *Manager) Run(ctx context.Context) error {
 	behind, release := context.WithCancel(context.WithoutCancel(ctx)) // rooms outlive the servers that call them
 	defer release()
 	group.Go(func() error { return m.live(behind) })
-	group.Go(func() error { return m.grpc.Serve(m.cfg.GRPC) })
+	group.Go(func() error {
+		if err := m.grpc.Serve(m.cfg.GRPC); !errors.Is(err, grpc.ErrServerStopped) { // which is so when a stop was quicker than the start
+			return err
+		}
+		return nil
+	})
 	group.Go(func() error { return m.serveHTTP(m.cfg.HTTP) })
 	if m.cfg.Local != nil {
 		group.Go(func() error { return m.serveHTTP(m.cfg.Local) })
@@ -31,7 +37,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		release()
 		return nil
 	})
-	m.doors.SetReady(true)
+	m.api.ready.Store(true)
 	m.cfg.Log.Info("manager serves", "grpc", m.cfg.GRPC.Addr().String(), "http", m.cfg.HTTP.Addr().String(), "database", string(m.rooms.DB.Dialect()))
 	close(m.ready) // all listeners queue callers from before this point
 	err := group.Wait()
@@ -76,7 +82,7 @@ var errEnded = errors.New("it ended by itself")
 
 // stop turns probes away first, then callers.
 func (m *Manager) stop(ctx context.Context) {
-	m.doors.SetReady(false)
+	m.api.stop()
 	m.server.Stop()
 	m.rooms.Control.Stop()
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.Drain)

@@ -29,6 +29,10 @@ func Register(api *rest.API, system System, ready Ready) {
 	api.Handle("GET /livez", probe, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		write(w, http.StatusOK, "application/json", status{"ok"})
 	}))
+	harbor := rest.Access{Public: "Harbor's connection test, which tells whether a credential is right", Checked: true, Basic: true}
+	api.Handle("GET /healthy", harbor, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		write(w, http.StatusOK, "application/json", status{"ok"})
+	}))
 	api.Handle("GET /readyz", probe, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		ok, components := ready(r.Context())
 		out, code := readiness{Status: "ok", Components: components}, http.StatusOK
