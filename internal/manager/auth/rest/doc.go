@@ -9,4 +9,7 @@
 //
 // It promises that a secret is in the one answer that it was made for and in no other, and that what a caller may do
 // to others is decided in account, with the caller that the gate has proved.
+//
+// It deliberately decides nothing about rights itself, and takes no credential from a body or a query but those that
+// signing in, set-up and joining are about.
 package rest

@@ -82,7 +82,7 @@ func (d *door) joinTokens() {
 			return out, err
 		})
 	rest.Add(d.api, rest.Operation{Method: "DELETE", Path: "/v1/join-tokens/{id}", ID: "withdraw-join-token", Tag: "nodes", Summary: "Take a join token back", Access: rest.Need("certificate.write")},
-		func(ctx context.Context, in *byID) (*none, error) {
+		func(ctx context.Context, in *ByID) (*none, error) {
 			if err := d.noAuthority(); err != nil {
 				return nil, err
 			}

@@ -45,7 +45,7 @@ func Register(api *rest.API, front Front, rooms Rooms) {
 // none is the input of what needs none, and the output of what says nothing.
 type none struct{}
 
-type byID struct {
+type ByID struct {
 	ID string `path:"id" maxLength:"64"`
 }
 

@@ -145,7 +145,7 @@ func (d *door) bindings() {
 			return &struct{ Body Binding }{binding(b)}, err
 		})
 	rest.Add(d.api, rest.Operation{Method: "DELETE", Path: "/v1/role-bindings/{id}", ID: "unbind-role", Tag: "users", Summary: "Take a role from a user", Access: rest.Need("user.write")},
-		func(ctx context.Context, in *byID) (*none, error) {
+		func(ctx context.Context, in *ByID) (*none, error) {
 			return nil, d.Accounts.Unbind(ctx, own(ctx), in.ID)
 		})
 }

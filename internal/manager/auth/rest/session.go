@@ -158,7 +158,7 @@ func (d *door) listSessions(ctx context.Context, in *struct {
 	return out, err
 }
 
-func (d *door) signOut(ctx context.Context, in *byID) (*struct {
+func (d *door) signOut(ctx context.Context, in *ByID) (*struct {
 	Cookie []string `header:"Set-Cookie"`
 }, error) {
 	out := &struct {

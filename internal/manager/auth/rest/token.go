@@ -71,7 +71,7 @@ func (d *door) tokens() {
 	rest.Add(d.api, rest.Operation{Method: "POST", Path: "/v1/tokens/{id}:rotate", ID: "rotate-token", Tag: "tokens", Summary: "Make a successor of a token",
 		Doc: "The old one goes on for `overlap`. A token may rotate itself, once.", Access: rest.Access{SignedIn: true}, Status: 201, Secret: []string{"secret"}},
 		func(ctx context.Context, in *struct {
-			byID
+			ByID
 			Body struct {
 				Overlap rest.Duration `json:"overlap,omitempty" doc:"at most 7 days; default: the old one ends at once"`
 				Life    rest.Duration `json:"life,omitempty" doc:"of the new one; default 90 days"`
@@ -81,7 +81,7 @@ func (d *door) tokens() {
 		})
 	rest.Add(d.api, rest.Operation{Method: "DELETE", Path: "/v1/tokens/{id}", ID: "revoke-token", Tag: "tokens", Summary: "Revoke a token at once",
 		Doc: "One's own, or with `token.revoke` anybody's. Twice is the same as once.", Access: rest.Access{SignedIn: true}},
-		func(ctx context.Context, in *byID) (*none, error) {
+		func(ctx context.Context, in *ByID) (*none, error) {
 			return nil, d.Accounts.RevokeToken(ctx, own(ctx), in.ID)
 		})
 }

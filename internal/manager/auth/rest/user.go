@@ -89,7 +89,7 @@ type newUser struct {
 }
 
 type patchUser struct {
-	byID
+	ByID
 	rest.Match
 	Body struct {
 		Display  *text `json:"display,omitempty"`
@@ -99,7 +99,7 @@ type patchUser struct {
 }
 
 type passwordIn struct {
-	byID
+	ByID
 	Body struct {
 		Old      string `json:"old,omitempty" maxLength:"1024" format:"password" doc:"one's own: the password until now"`
 		Password string `json:"password" maxLength:"1024" format:"password"`
@@ -122,7 +122,7 @@ func (d *door) users() {
 		b := in.Body
 		return userAnswer(d.Accounts.CreateUser(ctx, own(ctx), account.Draft{Kind: auth.Kind(b.Kind), Name: b.Name, Display: b.Display, Email: b.Email, Password: b.Password}))
 	})
-	rest.Add(d.api, op("GET", "/v1/users/{id}", "get-user", "Get a user", "user.read"), func(ctx context.Context, in *byID) (*userOut, error) {
+	rest.Add(d.api, op("GET", "/v1/users/{id}", "get-user", "Get a user", "user.read"), func(ctx context.Context, in *ByID) (*userOut, error) {
 		return userAnswer(d.Accounts.User(ctx, in.ID))
 	})
 	rest.Add(d.api, op("PATCH", "/v1/users/{id}", "patch-user", "Change a user", "user.write"), d.patchUser)
@@ -139,7 +139,7 @@ func (d *door) users() {
 		}
 		return nil, d.Accounts.SetPassword(ctx, c, in.ID, in.Body.Old, in.Body.Password)
 	})
-	rest.Add(d.api, op("POST", "/v1/users/{id}:unlock", "unlock-user", "Forget failed sign-ins", "user.write"), func(ctx context.Context, in *byID) (*none, error) {
+	rest.Add(d.api, op("POST", "/v1/users/{id}:unlock", "unlock-user", "Forget failed sign-ins", "user.write"), func(ctx context.Context, in *ByID) (*none, error) {
 		return nil, d.Accounts.Unlock(ctx, own(ctx), in.ID)
 	})
 }
@@ -167,7 +167,7 @@ func (d *door) patchUser(ctx context.Context, in *patchUser) (*userOut, error) {
 }
 
 func (d *door) deleteUser(ctx context.Context, in *struct {
-	byID
+	ByID
 	rest.Match
 }) (*none, error) {
 	v, err := version(in.Match, d.newest(ctx, in.ID))

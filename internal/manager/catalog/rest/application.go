@@ -51,7 +51,7 @@ func applicationAnswer(a catalog.Application, err error) (*applicationOut, error
 	return &applicationOut{Location: "/v1/applications/" + a.ID, ETag: rest.Quoted(a.ETag()), Body: application(a)}, nil
 }
 
-type applicationID struct {
+type ApplicationID struct {
 	ID string `path:"id" maxLength:"64"`
 }
 
@@ -73,24 +73,24 @@ func (s *shelf) applications() {
 	create := op("POST", path, "create-application", "Create an application", "application.write")
 	create.Status = http.StatusCreated
 	rest.Add(s.api, create, func(ctx context.Context, in *struct {
-		because
+		Because
 		Body ApplicationSpec
 	}) (*applicationOut, error) {
 		c := s.api.Caller(ctx)
 		return applicationAnswer(s.Catalog.SaveApplication(ctx, in.Body.fill("", c.Actor.ID), catalog.Edit{Actor: c.Actor, Request: c.Request, Reason: in.Reason}))
 	})
-	rest.Add(s.api, op("GET", one, "get-application", "Get an application, by its id or its name", "application.read"), func(ctx context.Context, in *applicationID) (*applicationOut, error) {
+	rest.Add(s.api, op("GET", one, "get-application", "Get an application, by its id or its name", "application.read"), func(ctx context.Context, in *ApplicationID) (*applicationOut, error) {
 		return applicationAnswer(s.Catalog.Application(ctx, in.ID))
 	})
 	rest.Add(s.api, op("PUT", one, "put-application", "Replace what is said of an application", "application.write"), func(ctx context.Context, in *struct {
-		applicationID
+		ApplicationID
 		Change
 		Body ApplicationSpec
 	}) (*applicationOut, error) {
 		return s.saveApplication(ctx, in.ID, in.Change, func(catalog.Application) (ApplicationSpec, error) { return in.Body, nil })
 	})
 	rest.Add(s.api, op("PATCH", one, "patch-application", "Change what is said of an application", "application.write"), func(ctx context.Context, in *struct {
-		applicationID
+		ApplicationID
 		Change
 		Body rest.Document `contentType:"application/merge-patch+json"`
 	}) (*applicationOut, error) {
@@ -99,7 +99,7 @@ func (s *shelf) applications() {
 		})
 	})
 	rest.Add(s.api, op("DELETE", one, "delete-application", "Delete an application", "application.write"), func(ctx context.Context, in *struct {
-		applicationID
+		ApplicationID
 		Change
 	}) (*none, error) {
 		e, err := s.edit(ctx, in.Change)

@@ -63,20 +63,20 @@ func clusterAnswer(c catalog.Cluster, err error) (*clusterOut, error) {
 	return &clusterOut{Location: "/v1/clusters/" + c.ID, ETag: rest.Quoted(c.ETag), Body: cluster(c)}, nil
 }
 
-type clusterID struct {
+type ClusterID struct {
 	ID string `path:"cluster" maxLength:"64"`
 }
 
-func (c clusterID) document() string { return c.ID }
+func (c ClusterID) document() string { return c.ID }
 
 type putCluster struct {
-	clusterID
+	ClusterID
 	Change
 	Body ClusterSpec
 }
 
 type patchCluster struct {
-	clusterID
+	ClusterID
 	Change
 	Body rest.Document `contentType:"application/merge-patch+json"`
 }
@@ -101,7 +101,7 @@ func (s *shelf) clusters() {
 		caller := s.api.Caller(ctx)
 		return clusterAnswer(s.Catalog.CreateCluster(ctx, in.Body.spec(), catalog.Edit{Actor: caller.Actor, Request: caller.Request, Reason: in.Reason}))
 	})
-	rest.Add(s.api, op("GET", one, "get-cluster", "Get a cluster", read), func(ctx context.Context, in *clusterID) (*clusterOut, error) {
+	rest.Add(s.api, op("GET", one, "get-cluster", "Get a cluster", read), func(ctx context.Context, in *ClusterID) (*clusterOut, error) {
 		return clusterAnswer(s.Catalog.Cluster(ctx, in.ID))
 	})
 	rest.Add(s.api, op("PUT", one, "put-cluster", "Replace what is said of a cluster", write), func(ctx context.Context, in *putCluster) (*clusterOut, error) {
@@ -113,7 +113,7 @@ func (s *shelf) clusters() {
 	})
 	rest.Add(s.api, op("PATCH", one, "patch-cluster", "Change what is said of a cluster", write), s.patchCluster)
 	rest.Add(s.api, op("DELETE", one, "delete-cluster", "Delete a cluster without members", write), func(ctx context.Context, in *struct {
-		clusterID
+		ClusterID
 		Change
 	}) (*none, error) {
 		e, err := s.edit(ctx, in.Change)
@@ -123,7 +123,7 @@ func (s *shelf) clusters() {
 		return nil, s.Catalog.DeleteCluster(ctx, in.ID, e)
 	})
 	rest.Add(s.api, op("POST", one+":rollback", "roll-back-cluster", "Say of a cluster again what an earlier revision did", write), func(ctx context.Context, in *struct {
-		clusterID
+		ClusterID
 		Change
 		Body rollbackBody
 	}) (*clusterOut, error) {
@@ -140,19 +140,19 @@ func (s *shelf) clusters() {
 }
 
 type clusterRevisions struct {
-	clusterID
-	paged
+	ClusterID
+	Paged
 }
 
 type clusterRevision struct {
-	clusterID
-	numbered
+	ClusterID
+	Numbered
 }
 
 type clusterDiff struct {
-	clusterID
-	numbered
-	compared
+	ClusterID
+	Numbered
+	Compared
 }
 
 func (s *shelf) listClusters(ctx context.Context, in *rest.Page) (*rest.Listed[Cluster], error) {

@@ -10,4 +10,7 @@
 //
 // It promises that a change of configuration names the version it was made from, and that who may see one cluster
 // sees what lies in it and nothing else.
+//
+// It deliberately has no rules of its own about documents: the catalog checks them, and a policy of retention is changed
+// where runs are.
 package rest

@@ -42,7 +42,7 @@ type HostEvent struct {
 	Detail   string    `json:"detail,omitempty"`
 }
 
-type hostID struct {
+type HostID struct {
 	ID string `path:"id" maxLength:"255"`
 }
 
@@ -55,7 +55,7 @@ func (s *shelf) hosts() {
 	list := op("GET", "/v1/hosts", "list-hosts", "List hosts", "host.read")
 	list.Doc = "Filter: `cluster`, `verdict`, `kind`."
 	rest.Add(s.api, list, s.listHosts)
-	rest.Add(s.api, op("GET", "/v1/hosts/{id}", "get-host", "Get a host", "host.read"), func(ctx context.Context, in *hostID) (*hostOut, error) {
+	rest.Add(s.api, op("GET", "/v1/hosts/{id}", "get-host", "Get a host", "host.read"), func(ctx context.Context, in *HostID) (*hostOut, error) {
 		h, err := s.host(ctx, in.ID, "host.read")
 		return &hostOut{host(h)}, err
 	})
@@ -67,8 +67,8 @@ func (s *shelf) hosts() {
 		order := op("POST", "/v1/hosts/{id}:"+o.verb, o.verb+"-host", o.summary, "host.write")
 		order.NoDryRun = true
 		rest.Add(s.api, order, func(ctx context.Context, in *struct {
-			hostID
-			because
+			HostID
+			Because
 		}) (*hostOut, error) {
 			return s.order(ctx, in.ID, o.verb, in.Reason, func(h catalog.Host) error { return s.Orders.Drain(ctx, h, o.on, in.Reason) })
 		})
@@ -76,8 +76,8 @@ func (s *shelf) hosts() {
 	forget := op("POST", "/v1/hosts/{id}:forget", "forget-host", "Forget a host that is gone", "host.write")
 	forget.NoDryRun = true
 	rest.Add(s.api, forget, func(ctx context.Context, in *struct {
-		hostID
-		because
+		HostID
+		Because
 		Force bool `query:"force" doc:"also one that is still heard of"`
 	}) (*hostOut, error) {
 		return s.order(ctx, in.ID, "forget", in.Reason, func(h catalog.Host) error { return s.Orders.Forget(ctx, h, in.Force, in.Reason) })
@@ -137,7 +137,7 @@ func (s *shelf) listHosts(ctx context.Context, in *listing) (*rest.Listed[Host],
 }
 
 func (s *shelf) listHostEvents(ctx context.Context, in *struct {
-	hostID
+	HostID
 	rest.Page
 }) (*rest.Listed[HostEvent], error) {
 	if _, err := s.host(ctx, in.ID, "host.read"); err != nil {

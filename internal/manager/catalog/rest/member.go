@@ -38,14 +38,14 @@ func member(m catalog.Member) Member {
 		Location: m.Location, Features: features, State: string(m.State), Draining: m.Draining, Seen: m.Seen.UTC(), Version: m.Version, Created: m.Created.UTC(), Updated: m.Updated.UTC()}
 }
 
-type memberID struct {
+type MemberID struct {
 	ID string `path:"id" maxLength:"64"`
 }
 
 type memberOut struct{ Body Member }
 
-// because is the body of an order.
-type because struct {
+// Because is the body of an order.
+type Because struct {
 	Reason string `query:"reason" maxLength:"4096" doc:"why, for the history"`
 }
 
@@ -58,7 +58,7 @@ func (s *shelf) members(path, noun string, kind catalog.MemberKind) {
 	rest.Add(s.api, list, func(ctx context.Context, in *listing) (*rest.Listed[Member], error) {
 		return s.listMembers(ctx, in, kind)
 	})
-	rest.Add(s.api, op("GET", path+"/{id}", "get-"+noun, "Get a "+noun, "scheduler.read"), func(ctx context.Context, in *memberID) (*memberOut, error) {
+	rest.Add(s.api, op("GET", path+"/{id}", "get-"+noun, "Get a "+noun, "scheduler.read"), func(ctx context.Context, in *MemberID) (*memberOut, error) {
 		m, err := s.member(ctx, in.ID, "scheduler.read", kind)
 		return &memberOut{member(m)}, err
 	})
@@ -67,8 +67,8 @@ func (s *shelf) members(path, noun string, kind catalog.MemberKind) {
 		on            bool
 	}{{"drain", "Give a " + noun + " no new work", true}, {"resume", "Give a " + noun + " work again", false}} {
 		rest.Add(s.api, op("POST", path+"/{id}:"+order.verb, order.verb+"-"+noun, order.summary, "scheduler.write"), func(ctx context.Context, in *struct {
-			memberID
-			because
+			MemberID
+			Because
 		}) (*memberOut, error) {
 			if _, err := s.member(ctx, in.ID, "scheduler.write", kind); err != nil {
 				return nil, err
@@ -82,8 +82,8 @@ func (s *shelf) members(path, noun string, kind catalog.MemberKind) {
 		})
 	}
 	rest.Add(s.api, op("DELETE", path+"/{id}", "forget-"+noun, "Forget a "+noun+" that is inactive", "scheduler.write"), func(ctx context.Context, in *struct {
-		memberID
-		because
+		MemberID
+		Because
 	}) (*none, error) {
 		if _, err := s.member(ctx, in.ID, "scheduler.write", kind); err != nil {
 			return nil, err

@@ -80,22 +80,22 @@ type diffOut struct {
 	}
 }
 
-// numbered names a version.
-type numbered struct {
+// Numbered names a version.
+type Numbered struct {
 	Version int64 `path:"version" minimum:"1"`
 }
 
-func (n numbered) version() int64 { return n.Version }
+func (n Numbered) version() int64 { return n.Version }
 
-type compared struct {
+type Compared struct {
 	Against int64 `query:"against" minimum:"0" doc:"another version; default the one before"`
 }
 
-func (c compared) against() int64 { return c.Against }
+func (c Compared) against() int64 { return c.Against }
 
-type paged struct{ rest.Page }
+type Paged struct{ rest.Page }
 
-func (p paged) page() rest.Page { return p.Page }
+func (p Paged) page() rest.Page { return p.Page }
 
 // What the inputs of a document's history have in common.
 type (

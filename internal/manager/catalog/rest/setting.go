@@ -41,30 +41,30 @@ func settingAnswer(d catalog.Document, err error) (*settingOut, error) {
 	return out, nil
 }
 
-type settingID struct {
+type SettingID struct {
 	Name string `path:"name" maxLength:"64"`
 }
 
-func (s settingID) document() string { return s.Name }
+func (s SettingID) document() string { return s.Name }
 
 type settingRevisions struct {
-	settingID
-	paged
+	SettingID
+	Paged
 }
 
 type settingRevision struct {
-	settingID
-	numbered
+	SettingID
+	Numbered
 }
 
 type settingDiff struct {
-	settingID
-	numbered
-	compared
+	SettingID
+	Numbered
+	Compared
 }
 
-// drafted asks for a version that is not in force yet.
-type drafted struct {
+// Drafted asks for a version that is not in force yet.
+type Drafted struct {
 	Draft bool `query:"draft" doc:"keep it as a draft, to be published later"`
 }
 
@@ -85,23 +85,23 @@ func (s *shelf) settings() {
 		}
 		return out, nil
 	})
-	rest.Add(s.api, op("GET", one, "get-setting", "Get a setting, or its defaults", read), func(ctx context.Context, in *settingID) (*settingOut, error) {
+	rest.Add(s.api, op("GET", one, "get-setting", "Get a setting, or its defaults", read), func(ctx context.Context, in *SettingID) (*settingOut, error) {
 		return settingAnswer(s.setting(ctx, in.Name))
 	})
 	put := op("PUT", one, "put-setting", "Replace a setting", write)
 	put.Doc = "It is in force in every manager within seconds."
 	rest.Add(s.api, put, func(ctx context.Context, in *struct {
-		settingID
+		SettingID
 		Change
-		drafted
+		Drafted
 		Body rest.Document
 	}) (*settingOut, error) {
 		return s.set(ctx, in.Name, in.Change, in.Draft, func(catalog.Document) ([]byte, error) { return in.Body, nil })
 	})
 	rest.Add(s.api, op("PATCH", one, "patch-setting", "Change a setting", write), func(ctx context.Context, in *struct {
-		settingID
+		SettingID
 		Change
-		drafted
+		Drafted
 		Body rest.Document `contentType:"application/merge-patch+json"`
 	}) (*settingOut, error) {
 		return s.set(ctx, in.Name, in.Change, in.Draft, func(old catalog.Document) ([]byte, error) { return rest.MergePatch(old.Body, in.Body) })
@@ -111,7 +111,7 @@ func (s *shelf) settings() {
 		choose        func(context.Context, catalog.Choice) (catalog.Document, error)
 	}{{"publish", "Bring a draft into force", s.Catalog.Publish}, {"rollback", "Bring what an earlier revision said into force again", s.Catalog.Rollback}} {
 		rest.Add(s.api, op("POST", one+":"+way.verb, way.verb+"-setting", way.summary, write), func(ctx context.Context, in *struct {
-			settingID
+			SettingID
 			Change
 			Body rollbackBody
 		}) (*settingOut, error) {
