@@ -14,6 +14,7 @@ import (
 
 	"google.golang.org/grpc/test/bufconn"
 
+	"github.com/darter-p2p/darter/internal/database/databasetest"
 	"github.com/darter-p2p/darter/internal/manager/auth"
 	"github.com/darter-p2p/darter/internal/manager/auth/account"
 	"github.com/darter-p2p/darter/internal/manager/auth/authtest"
@@ -28,10 +29,17 @@ type site struct {
 	users map[string]string // ids by name
 }
 
-func newSite(t *testing.T) *site {
+func newSite(t *testing.T) *site { return newSiteOn(t, "") }
+
+// eachSite runs a story on each database.
+func eachSite(t *testing.T, story func(t *testing.T, s *site)) {
+	databasetest.EachURL(t, func(t *testing.T, url string) { story(t, newSiteOn(t, url)) })
+}
+
+func newSiteOn(t *testing.T, url string) *site {
 	t.Helper()
 	cfg := DefaultConfig()
-	cfg.GRPC, cfg.HTTP, cfg.DataDir = bufconn.Listen(1<<10), bufconn.Listen(1<<10), t.TempDir()
+	cfg.GRPC, cfg.HTTP, cfg.DataDir, cfg.Database = bufconn.Listen(1<<10), bufconn.Listen(1<<10), t.TempDir(), url
 	m, err := New(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -169,4 +177,3 @@ func TestTheDocumentIsTheMux(t *testing.T) {
 		t.Errorf("the page to read it: %d, or it needs something from elsewhere", page.StatusCode)
 	}
 }
-
