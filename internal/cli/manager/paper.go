@@ -205,9 +205,18 @@ func (k *call) changed(ctx context.Context, s papers, name string, p paper) erro
 func diffTable(diff []darter.Change) sheet.Table {
 	t := sheet.Table{Head: []string{"CHANGED", "BEFORE", "AFTER"}}
 	for _, ch := range diff {
-		t.Add(ch.Path, ch.Before, ch.After)
+		t.Add(ch.Path, plain(ch.Before), plain(ch.After))
 	}
 	return t
+}
+
+// plain takes the quotes off a text that is written as JSON.
+func plain(value string) string {
+	var text string
+	if json.Unmarshal([]byte(value), &text) == nil {
+		return text
+	}
+	return value
 }
 
 func (d *door) paperEdit(s papers) *cobra.Command {

@@ -290,7 +290,7 @@ func (k *call) secretAnswer(ctx context.Context, r rest.Request) error {
 		return orShow(k, answer, err)
 	}
 	if v.Secret == "" {
-		return &darter.Error{Kind: darter.Conflict, Op: r.Op, Err: errors.New("it was made before with this key, and its secret was shown then"), Hint: "revoke " + v.ID + " and make another"}
+		return cli.Coded(cli.ExitConflict, &darter.Error{Kind: darter.Conflict, Op: r.Op, Err: errors.New("it was made before with this key, and its secret was shown then"), Hint: "revoke " + v.ID + " and make another"})
 	}
 	k.say("%s, good until %s. It is shown this once:", v.ID, sheet.Stamp(v.Expires, k.now))
 	_, err = fmt.Fprintln(k.door.app.Out, v.Secret)

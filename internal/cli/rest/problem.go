@@ -52,7 +52,7 @@ func (p *Problem) Error() string {
 		}
 		b.WriteString(f.Detail)
 	}
-	if p.Request != "" && p.Status >= http.StatusInternalServerError {
+	if p.Request != "" && p.Code == "internal" {
 		fmt.Fprintf(&b, " (request %s)", p.Request)
 	}
 	return b.String()

@@ -19,7 +19,7 @@ func When(t, now time.Time) string {
 	if t.IsZero() {
 		return "-"
 	}
-	if d := t.Sub(now); d > 0 {
+	if d := t.Sub(now); d >= time.Second {
 		return "in " + Clock(d)
 	}
 	return Ago(t, now)
