@@ -28,9 +28,8 @@ type process struct {
 	health  *telemetry.Health
 	tracing *telemetry.Tracing
 	roles   []role
-	next    string // command shown on the screen
-	setup   manager.Setup
-	closers []func() error // of roles that may never come to run
+	next    string           // command shown on the screen
+	manager *manager.Manager // nil when this process is none
 }
 
 // roleCommand returns the command of a role. build opens listeners and adds roles to the process.
@@ -58,9 +57,17 @@ func roleCommand(name, short, long string, build func(context.Context, *process)
 // close gives back what a start that failed has opened. After a run it does no harm.
 func (p *process) close() {
 	p.doors.close()
-	for _, c := range p.closers {
-		_ = c()
+	if p.manager != nil {
+		_ = p.manager.Close() // a run told of it already
 	}
+}
+
+// setup says how the first administrator gets in; nothing when there is no manager here.
+func (p *process) setup() manager.Setup {
+	if p.manager == nil {
+		return manager.Setup{}
+	}
+	return p.manager.Setup()
 }
 
 func newProcess(ctx context.Context, name string, cfg *config.Config) (*process, error) {
@@ -144,12 +151,12 @@ func (p *process) run(ctx context.Context) error {
 		took := time.Since(p.began)
 		if p.people {
 			screen(os.Stderr, paint(p.colour()), p.role, p.cfg.DataDir, p.next, p.doors.shown, took)
-			screenSetup(os.Stderr, paint(p.colour()), p.setup)
+			screenSetup(os.Stderr, paint(p.colour()), p.setup())
 			p.level.Set(telemetry.Level(p.cfg.Log.Level))
 		} else {
 			announceReady(p.log, p.role, p.cfg.DataDir, p.doors.shown, took)
-			if p.setup.Needed {
-				p.log.Warn("the manager has no administrator yet", "token_file", p.setup.File, "do", "darter admin setup")
+			if s := p.setup(); s.Needed {
+				p.log.Warn("the manager has no administrator yet", "token_file", s.File, "do", "darter admin setup")
 			}
 		}
 		notify("READY=1")

@@ -10,6 +10,7 @@ import (
 	"runtime"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/internal/config"
@@ -17,6 +18,7 @@ import (
 	daemonrpc "github.com/darter-p2p/darter/internal/daemon/rpc"
 	"github.com/darter-p2p/darter/internal/manager"
 	"github.com/darter-p2p/darter/internal/scheduler"
+	controlrpc "github.com/darter-p2p/darter/internal/scheduler/control/rpc"
 	"github.com/darter-p2p/darter/internal/telemetry"
 	"github.com/darter-p2p/darter/internal/unixsocket"
 )
@@ -34,10 +36,17 @@ func debugUnlessDefault(p *process) string {
 
 func schedulerCommand() *cobra.Command {
 	return roleCommand("scheduler", "Run a scheduler", "Run a scheduler: it tells daemons from whom to fetch.", func(_ context.Context, p *process) error {
-		if _, err := p.addScheduler(p.cfg.Scheduler.AdvertiseIP); err != nil {
+		var dial managerDialer
+		if at := p.cfg.Daemon.Manager; at != "" {
+			dial = dialTo(func() (string, error) { return at, nil })
+		}
+		if _, err := p.addScheduler(p.cfg.Scheduler.AdvertiseIP, dial); err != nil {
 			return err
 		}
 		p.next = "darter daemon --scheduler <this host>:8002"
+		if p.cfg.Daemon.Manager != "" {
+			p.next = "darter daemon --manager " + p.cfg.Daemon.Manager
+		}
 		if err := p.serveMetrics("scheduler-metrics", p.cfg.Scheduler.Metrics, true); err != nil {
 			return err
 		}
@@ -45,7 +54,10 @@ func schedulerCommand() *cobra.Command {
 	})
 }
 
-func (p *process) addScheduler(advertise string) (*scheduler.Scheduler, error) {
+// managerDialer opens connections to a manager, wherever it is by then.
+type managerDialer = func(ctx context.Context) (*grpc.ClientConn, error)
+
+func (p *process) addScheduler(advertise string, managerDial managerDialer) (*scheduler.Scheduler, error) {
 	cfg := scheduler.DefaultConfig()
 	var err error
 	if cfg.Listen, err = p.doors.tcp("scheduler", "scheduler", "scheduler-listen", p.cfg.Scheduler.Listen); err != nil {
@@ -59,7 +71,12 @@ func (p *process) addScheduler(advertise string) (*scheduler.Scheduler, error) {
 	}
 	cfg.PolicyFile = p.cfg.Scheduler.LivenessPolicy
 	cfg.DataDir, cfg.Log, cfg.Server = p.cfg.RoleDir("scheduler"), p.log, p.tracing.ServerOptions()
+	if cfg.Cluster = uint64(p.cfg.Host.Cluster); cfg.Cluster == 0 {
+		return nil, &darter.Error{Kind: darter.Invalid, Op: "read --cluster", Err: errors.New("a scheduler belongs to one cluster"), Hint: "give its number; 1 is the first"}
+	}
 	sink := telemetry.NewScheduler(p.metrics, p.log)
+	cfg.Manager = scheduler.ManagerConfig{Dial: managerDial, Hostname: hostname(p.cfg.Host.Hostname), IDC: p.cfg.Host.IDC, Location: p.cfg.Host.Location, Version: version,
+		Events: sink.Manager()}
 	cfg.Events, cfg.Snapshots = sink.Events(), sink.Snapshots()
 	s, err := scheduler.New(cfg)
 	if err != nil {
@@ -125,7 +142,7 @@ func (p *process) addDaemon(kind darter.HostKind, managerAt string, schedulers [
 		return err
 	}
 	cfg.Host = darter.Host{Kind: kind, IP: ip, Hostname: hostname(p.cfg.Host.Hostname), Name: p.cfg.Host.Name, IDC: p.cfg.Host.IDC,
-		Location: p.cfg.Host.Location, OS: runtime.GOOS, Version: version, Commit: commit(), Cluster: 1}
+		Location: p.cfg.Host.Location, OS: runtime.GOOS, Version: version, Commit: commit(), Cluster: uint64(p.cfg.Host.Cluster)}
 	cfg.DataDir, cfg.Events = p.cfg.RoleDir("daemon"), sink.Events()
 	cfg.Manager, cfg.Schedulers = managerAt, schedulers
 	tune(&cfg, p.cfg.Daemon)
@@ -210,7 +227,7 @@ func (p *process) up(ctx context.Context, listenIP string) error {
 			reach = listenIP
 		}
 	}
-	s, err := p.addScheduler(reach)
+	s, err := p.addScheduler(reach, dialTo(func() (string, error) { return p.address("manager_grpc", ip) })) // which is there when it is dialled
 	if err != nil {
 		return err
 	}
@@ -219,7 +236,7 @@ func (p *process) up(ctx context.Context, listenIP string) error {
 	if ip.IsLoopback() { // whoever reaches this manager reaches this machine's loopback anyway
 		p.cfg.Manager.Exempt = append(p.cfg.Manager.Exempt, "127.0.0.0/8", "::1/128")
 	}
-	if err := p.addManager(ctx, []manager.Scheduler{{ID: 1, Cluster: 1, Hostname: name, IP: at.Addr(), Port: at.Port()}}); err != nil {
+	if err := p.addManager(ctx, []manager.Scheduler{{ID: 1, Cluster: 1, Hostname: name, IP: at.Addr(), Port: at.Port(), Features: []string{"schedule", "preheat", controlrpc.Feature}}}); err != nil {
 		return err
 	}
 	managerAt, err := p.address("manager_grpc", at.Addr())

@@ -26,10 +26,11 @@ type Log struct {
 // Host is who this machine is to others.
 type Host struct {
 	IP       string `yaml:"ip" env:"IP" flag:"host-ip" roles:"daemon,up" doc:"address under which others reach this host; empty means the first non-loopback one"`
-	Hostname string `yaml:"hostname" env:"HOSTNAME" flag:"hostname" roles:"daemon,up" doc:"the machine's name, part of the host id; empty means the system's"`
+	Hostname string `yaml:"hostname" env:"HOSTNAME" flag:"hostname" roles:"daemon,scheduler,up" doc:"the machine's name, part of the host id; empty means the system's"`
 	Name     string `yaml:"name" env:"NAME" flag:"name" roles:"daemon,up" doc:"unique name for people; empty means the hostname"`
-	IDC      string `yaml:"idc" env:"IDC" flag:"idc" roles:"daemon,up" doc:"data centre; neighbours in the same one are preferred"`
-	Location string `yaml:"location" env:"LOCATION" flag:"location" roles:"daemon,up" doc:"place as \"a|b|c\", widest first"`
+	IDC      string `yaml:"idc" env:"IDC" flag:"idc" roles:"daemon,scheduler,up" doc:"data centre; neighbours in the same one are preferred"`
+	Location string `yaml:"location" env:"LOCATION" flag:"location" roles:"daemon,scheduler,up" doc:"place as \"a|b|c\", widest first"`
+	Cluster  int    `yaml:"cluster" env:"CLUSTER" flag:"cluster" roles:"daemon,scheduler" min:"0" max:"1000000000" doc:"number of the scheduler cluster; a daemon with 0 goes to the one that fits it best"`
 }
 
 // Manager is the manager role's part.
@@ -66,7 +67,7 @@ type Daemon struct {
 	MetricsListen    string      `yaml:"metrics_listen" env:"METRICS_LISTEN" flag:"metrics-listen" roles:"daemon,up" kind:"listen" doc:"where Prometheus scrapes"`
 	HealthListen     string      `yaml:"health_listen" env:"HEALTH_LISTEN" flag:"health-listen" roles:"daemon,up" kind:"listen" doc:"where /livez, /readyz and /healthy listen"`
 	DebugListen      string      `yaml:"debug_listen" env:"DEBUG_LISTEN" flag:"debug-listen" roles:"daemon,scheduler,manager,up" kind:"loopback" doc:"where profiles and the flight recorder listen; loopback only; empty or \"off\" is off"`
-	Manager          string      `yaml:"manager" env:"MANAGER" flag:"manager" roles:"daemon" kind:"address" doc:"manager's gRPC address; it tells which schedulers there are"`
+	Manager          string      `yaml:"manager" env:"MANAGER" flag:"manager" roles:"daemon,scheduler" kind:"address" doc:"manager's gRPC address; it tells daemons which schedulers there are, and schedulers what to do"`
 	Schedulers       []string    `yaml:"schedulers" env:"SCHEDULERS" flag:"scheduler" roles:"daemon,client" kind:"address" doc:"scheduler, as host:port (repeat for more); used when no manager is set"`
 	AnnounceInterval Duration    `yaml:"announce_interval" env:"ANNOUNCE_INTERVAL" flag:"announce-interval" roles:"daemon,up" min:"50ms" doc:"time between two announcements to the schedulers"`
 	DownloadRate     darter.Size `yaml:"download_rate" env:"DOWNLOAD_RATE" flag:"download-rate" roles:"daemon,up" doc:"bytes per second fetched from peers; 0 is unlimited"`
@@ -96,6 +97,7 @@ func Default() Config {
 	return Config{
 		DataDir:   DefaultDataDir(),
 		Log:       Log{Level: "info", Format: "auto"},
+		Host:      Host{Cluster: 1},
 		Manager:   Manager{GRPC: ":65003", HTTP: ":8080", Metrics: ":8001"},
 		Scheduler: Scheduler{Listen: ":8002", Metrics: ":8000"},
 		Daemon: Daemon{

@@ -227,7 +227,9 @@ func keepAlive(t *testing.T, c *caller, m *managerv2.KeepAliveRequest) error {
 }
 
 func TestAStopDoesNotWaitForSignsOfLife(t *testing.T) {
-	runWith(t, func(c *Config) { c.Schedulers = []Scheduler{{Hostname: "a", IP: netip.MustParseAddr("10.0.0.1"), Port: 8002}} }, func(t *testing.T, r *rig) {
+	runWith(t, func(c *Config) {
+		c.Schedulers = []Scheduler{{Hostname: "a", IP: netip.MustParseAddr("10.0.0.1"), Port: 8002}}
+	}, func(t *testing.T, r *rig) {
 		c := r.caller(t)
 		stream, err := c.KeepAlive(t.Context())
 		require.NoError(t, err)
@@ -243,7 +245,9 @@ func TestAStopDoesNotWaitForSignsOfLife(t *testing.T) {
 
 // TestListsGoOnWithoutTheDatabase closes the rows under a running manager: daemons are still sent to schedulers.
 func TestListsGoOnWithoutTheDatabase(t *testing.T) {
-	runWith(t, func(c *Config) { c.Schedulers = []Scheduler{{Hostname: "a", IP: netip.MustParseAddr("10.0.0.1"), Port: 8002}} }, func(t *testing.T, r *rig) {
+	runWith(t, func(c *Config) {
+		c.Schedulers = []Scheduler{{Hostname: "a", IP: netip.MustParseAddr("10.0.0.1"), Port: 8002}}
+	}, func(t *testing.T, r *rig) {
 		c := r.caller(t)
 		require.NoError(t, r.Close())
 		<-time.After(10 * time.Second) // in the bubble

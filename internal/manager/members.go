@@ -125,11 +125,8 @@ func (b book) Remove(ctx context.Context, k rpc.Key) error {
 
 // announceFixed writes down the schedulers that the configuration names.
 func (m *Manager) announceFixed(ctx context.Context) error {
-	b := book{m.rooms.Catalog}
-	for _, s := range m.cfg.Schedulers {
-		if _, err := b.Announce(ctx, s); err != nil {
-			return err
-		}
+	if err := m.touchFixed(ctx); err != nil {
+		return err
 	}
 	return m.server.Renew(ctx)
 }
@@ -161,11 +158,12 @@ func (m *Manager) keepMembers(ctx context.Context) error {
 	}
 }
 
+// touchFixed keeps configured schedulers alive. One that is known keeps what it said of itself.
 func (m *Manager) touchFixed(ctx context.Context) error {
 	b := book{m.rooms.Catalog}
 	for _, s := range m.cfg.Schedulers {
 		err := b.KeepAlive(ctx, s.Key())
-		if darter.KindOf(err) == darter.NotFound { // somebody removed it; the configuration says that it is there
+		if darter.KindOf(err) == darter.NotFound {
 			_, err = b.Announce(ctx, s)
 		}
 		if err != nil {

@@ -5,8 +5,13 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
 
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/internal/config"
@@ -64,13 +69,10 @@ func (p *process) addManager(ctx context.Context, schedulers []manager.Scheduler
 	cfg.DataDir, cfg.Database, cfg.Authority = p.cfg.RoleDir("manager"), c.Database, c.Authority
 	cfg.Schedulers, cfg.Version, cfg.Commit, cfg.Log, cfg.Own = schedulers, version, commit(), p.log, p.doors.own
 	cfg.Events = telemetry.NewManager(p.metrics, p.log).Events()
-	m, err := manager.New(ctx, cfg)
-	if err != nil {
+	if p.manager, err = manager.New(ctx, cfg); err != nil {
 		return err
 	}
-	p.closers = append(p.closers, m.Close)
-	p.setup = m.Setup()
-	p.add("manager", m.Run, m.Ready())
+	p.add("manager", p.manager.Run, p.manager.Ready())
 	return nil
 }
 
@@ -113,4 +115,18 @@ func (d *doors) own() []netip.AddrPort {
 		}
 	}
 	return out
+}
+
+// dialTo opens connections to a manager at an address that is asked for each time.
+func dialTo(where func() (string, error)) managerDialer {
+	return func(context.Context) (*grpc.ClientConn, error) {
+		at, err := where()
+		if err != nil {
+			return nil, err
+		}
+		delays := backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second}
+		return grpc.NewClient("passthrough:///"+strings.TrimPrefix(at, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy(), grpc.WithDisableServiceConfig(),
+			grpc.WithConnectParams(grpc.ConnectParams{Backoff: delays, MinConnectTimeout: 3 * time.Second}), grpc.WithReadBufferSize(8<<10), grpc.WithWriteBufferSize(8<<10),
+			grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}))
+	}
 }
