@@ -172,7 +172,7 @@ func (d *desk) jobs() {
 	rest.Add(d.api, rest.Operation{Method: "GET", Path: "/v1/jobs", ID: "list-jobs", Tag: "jobs", Summary: "List jobs, the newest first", Access: read},
 		func(ctx context.Context, in *jobsIn) (*rest.Listed[Job], error) { return d.list(ctx, in, jobKinds) })
 	rest.Add(d.api, rest.Operation{Method: "GET", Path: "/v1/jobs/{id}", ID: "get-job", Tag: "jobs", Summary: "Get a job", Access: read},
-		func(ctx context.Context, in *jobID) (*jobOut, error) { return d.get(ctx, in.ID) })
+		func(ctx context.Context, in *JobID) (*jobOut, error) { return d.get(ctx, in.ID) })
 	rest.Add(d.api, rest.Operation{Method: "POST", Path: "/v1/jobs", ID: "create-job", Tag: "jobs", Summary: "Create a job", Status: http.StatusAccepted, Access: rest.NeedSomewhere("job.create"),
 		Doc: waiting + " A preheat needs preheat.create, task.purge needs task.purge, and gc.records gc.run besides."},
 		func(ctx context.Context, in *makeIn) (*jobOut, error) {
@@ -190,7 +190,7 @@ func (d *desk) preheats() {
 	rest.Add(d.api, rest.Operation{Method: "GET", Path: "/v1/preheats", ID: "list-preheats", Tag: "preheats", Summary: "List preheats, the newest first", Access: read},
 		func(ctx context.Context, in *jobsIn) (*rest.Listed[Job], error) { return d.list(ctx, in, both) })
 	rest.Add(d.api, rest.Operation{Method: "GET", Path: "/v1/preheats/{id}", ID: "get-preheat", Tag: "preheats", Summary: "Get a preheat", Access: read},
-		func(ctx context.Context, in *jobID) (*jobOut, error) { return d.preheat(ctx, in.ID) })
+		func(ctx context.Context, in *JobID) (*jobOut, error) { return d.preheat(ctx, in.ID) })
 	rest.Add(d.api, rest.Operation{Method: "POST", Path: "/v1/preheats", ID: "create-preheat", Tag: "preheats", Summary: "Bring files or an image to hosts before somebody asks",
 		Status: http.StatusAccepted, Access: rest.NeedSomewhere("preheat.create"), Doc: waiting + " Who may preheat in some clusters only, names them."},
 		func(ctx context.Context, in *makeIn) (*jobOut, error) {
@@ -208,7 +208,7 @@ func (d *desk) preheats() {
 			continue
 		}
 		rest.Add(d.api, rest.Operation{Method: "POST", Path: "/v1/preheats/{id}:" + v.verb, ID: v.verb + "-preheat", Tag: "preheats", Summary: v.summary, Access: rest.Need("preheat.cancel")},
-			func(ctx context.Context, in *jobID) (*jobOut, error) {
+			func(ctx context.Context, in *JobID) (*jobOut, error) {
 				if _, err := d.preheat(ctx, in.ID); err != nil {
 					return nil, err
 				}

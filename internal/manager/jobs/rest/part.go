@@ -80,13 +80,13 @@ func event(e jobs.Event) JobEvent {
 }
 
 type stepIn struct {
-	jobID
+	JobID
 	Step uint32 `path:"step"`
 	rest.Page
 }
 
 type partsIn struct {
-	jobID
+	JobID
 	rest.Page
 }
 
@@ -131,7 +131,7 @@ func (d *desk) parts() {
 	watch := op(":watch", "watch-job", "Follow what happens to a job until it is over")
 	watch.Doc = "Events are those of `/v1/jobs/{id}/events`, from the first or the one after `Last-Event-ID` on. The stream ends when the job is over."
 	rest.Stream(d.api, watch, func(ctx context.Context, in *struct {
-		jobID
+		JobID
 		rest.Following
 	}) (rest.Feed, error) {
 		if _, err := d.Engine.Get(ctx, in.ID); err != nil {

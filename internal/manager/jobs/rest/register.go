@@ -62,7 +62,8 @@ func Explain(err error) (rest.Verdict, bool) {
 
 type none struct{}
 
-type jobID struct {
+// JobID is the path of one job. Exported, because huma sees no other embedded fields.
+type JobID struct {
 	ID darter.JobID `path:"id" maxLength:"64"`
 }
 

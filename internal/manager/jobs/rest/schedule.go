@@ -70,7 +70,8 @@ type Fire struct {
 	Error   string       `json:"error,omitempty"`
 }
 
-type scheduleID struct {
+// ScheduleID is the path of one schedule.
+type ScheduleID struct {
 	ID string `path:"id" maxLength:"64"`
 }
 
@@ -96,7 +97,7 @@ func (d *desk) schedules() {
 			return out, err
 		}, func(s Schedule) string { return s.Name })
 	})
-	rest.Add(d.api, op("GET", one, "get-schedule", "Get a schedule", read), func(ctx context.Context, in *scheduleID) (*scheduleOut, error) {
+	rest.Add(d.api, op("GET", one, "get-schedule", "Get a schedule", read), func(ctx context.Context, in *ScheduleID) (*scheduleOut, error) {
 		return scheduleAnswer(d.Engine.ScheduleOf(ctx, in.ID))
 	})
 	create := op("POST", "/v1/schedules", "create-schedule", "Have jobs made at given times", write)
@@ -109,14 +110,14 @@ func (d *desk) schedules() {
 		return out, err
 	})
 	rest.Add(d.api, op("PUT", one, "put-schedule", "Replace a schedule; its name stays", write), func(ctx context.Context, in *struct {
-		scheduleID
+		ScheduleID
 		rest.Match
 		Body ScheduleWish
 	}) (*scheduleOut, error) {
 		return d.schedule(ctx, &in.Body, &existing{in.ID, in.Match})
 	})
 	rest.Add(d.api, op("DELETE", one, "delete-schedule", "Delete a schedule; the jobs that it made stay", write), func(ctx context.Context, in *struct {
-		scheduleID
+		ScheduleID
 		rest.Match
 	}) (*none, error) {
 		return nil, d.DB.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
@@ -127,7 +128,7 @@ func (d *desk) schedules() {
 		})
 	})
 	for verb, paused := range map[string]bool{"pause": true, "resume": false} {
-		rest.Add(d.api, op("POST", one+":"+verb, verb+"-schedule", "Pause or resume a schedule; times that passed are not made up for", write), func(ctx context.Context, in *scheduleID) (*scheduleOut, error) {
+		rest.Add(d.api, op("POST", one+":"+verb, verb+"-schedule", "Pause or resume a schedule; times that passed are not made up for", write), func(ctx context.Context, in *ScheduleID) (*scheduleOut, error) {
 			err := d.DB.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
 				return d.Engine.PauseSchedule(ctx, tx, in.ID, paused)
 			})
@@ -138,7 +139,7 @@ func (d *desk) schedules() {
 		})
 	}
 	rest.Add(d.api, op("GET", one+"/fires", "list-schedule-fires", "List when a schedule made jobs, the newest first", read), func(ctx context.Context, in *struct {
-		scheduleID
+		ScheduleID
 		rest.Page
 	}) (*rest.Listed[Fire], error) {
 		return rest.List(ctx, d.api, in.Page, func(after string, limit int) ([]Fire, error) {

@@ -43,10 +43,10 @@ func (d *desk) verbs() {
 		return rest.Operation{Method: "POST", Path: "/v1/jobs/{id}:" + verb, ID: verb + "-job", Tag: "jobs", Summary: summary, Access: steer}
 	}
 	for _, v := range d.steering() {
-		rest.Add(d.api, op(v.verb, v.summary), func(ctx context.Context, in *jobID) (*jobOut, error) { return d.steer(ctx, in.ID, v.do) })
+		rest.Add(d.api, op(v.verb, v.summary), func(ctx context.Context, in *JobID) (*jobOut, error) { return d.steer(ctx, in.ID, v.do) })
 	}
 	rest.Add(d.api, op("extend", "Move the limit that is in force: the time to start by, or to run"), func(ctx context.Context, in *struct {
-		jobID
+		JobID
 		Body struct {
 			By rest.Duration `json:"by"`
 		}
@@ -61,7 +61,7 @@ func (d *desk) verbs() {
 		}
 	}
 	rest.Add(d.api, op("pin", "Keep it from being cleaned"), func(ctx context.Context, in *struct {
-		jobID
+		JobID
 		Body struct {
 			Until time.Time `json:"until" doc:"at most ten years from now"`
 		}
@@ -71,7 +71,7 @@ func (d *desk) verbs() {
 		}
 		return d.steer(ctx, in.ID, pin(in.Body.Until))
 	})
-	rest.Add(d.api, op("unpin", "Let it be cleaned when its time has come"), func(ctx context.Context, in *jobID) (*jobOut, error) {
+	rest.Add(d.api, op("unpin", "Let it be cleaned when its time has come"), func(ctx context.Context, in *JobID) (*jobOut, error) {
 		return d.steer(ctx, in.ID, pin(time.Time{}))
 	})
 	retry := op("retry", "Make a new job of what an ended one left undone")
@@ -90,7 +90,7 @@ func (d *desk) verbs() {
 const mostPin = 10 * 366 * 24 * time.Hour
 
 type retryIn struct {
-	jobID
+	JobID
 	rest.Prefer
 	Body struct {
 		Headers map[string]string `json:"headers,omitempty"`
