@@ -21,7 +21,7 @@ import (
 func sample(f Field) string {
 	byKey := map[string]string{
 		"data_dir": "/tmp/x", "log.level": "debug", "log.format": "json",
-		"daemon.announce_interval": "7s", "daemon.drain": "3s", "daemon.upload_slots": "5",
+		"daemon.announce_interval": "7s", "daemon.drain": "3s", "daemon.upload_slots": "5", "host.cluster": "7",
 		"telemetry.tracing.ratio": "0.5", "telemetry.tracing.headers": "k=v",
 	}
 	if s, ok := byKey[f.Key]; ok {
@@ -112,7 +112,7 @@ func fileWith(t *testing.T, f Field, value string) string {
 	switch {
 	case f.List():
 		b.WriteString(" [\"" + value + "\"]\n")
-	case f.Bool() || f.Key == "telemetry.tracing.ratio" || f.Key == "daemon.upload_slots":
+	case f.Bool() || f.Key == "telemetry.tracing.ratio" || f.Key == "daemon.upload_slots" || f.Key == "host.cluster":
 		b.WriteString(" " + value + "\n")
 	default:
 		b.WriteString(" \"" + value + "\"\n")
