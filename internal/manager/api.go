@@ -87,4 +87,3 @@ func (s *surface) stop() {
 	s.ready.Store(false)
 	close(s.stopping)
 }
-
