@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -111,6 +112,9 @@ func (m routes) ServeHTTP(w http.ResponseWriter, r *http.Request) { m.a.gate.Ser
 // Handler is the way in: it splits verbs off paths, sets the headers that every answer has, and tells what was served.
 func (a *API) Handler() http.Handler { return http.HandlerFunc(a.serve) }
 
+// answerTime is how long an answer may take altogether. Streams prolong it while they are read.
+const answerTime = 90 * time.Second
+
 func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 	begin := a.cfg.Now()
 	info := &info{shown: r}
@@ -125,6 +129,7 @@ func (a *API) serve(w http.ResponseWriter, r *http.Request) {
 				Took: a.cfg.Now().Sub(begin), Actor: info.actor, Code: info.code})
 		}
 	}()
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(answerTime)) // in memory there is none
 	h := w.Header()
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Frame-Options", "DENY")

@@ -10,6 +10,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/egress"
 )
 
 // Verdict is what an error means to whoever asked. The zero Status leaves that to the error's kind.
@@ -53,6 +54,9 @@ func (a *API) verdict(err error) Verdict {
 	v := ofKind(darter.KindOf(err))
 	if _, tooLong := errors.AsType[*http.MaxBytesError](err); tooLong {
 		return Verdict{Status: http.StatusRequestEntityTooLarge, Code: TooLarge}
+	}
+	if errors.Is(err, egress.ErrDenied) {
+		return Verdict{Status: http.StatusForbidden, Code: EgressDenied}
 	}
 	if errors.Is(err, ErrKeyReused) {
 		return Verdict{Status: http.StatusUnprocessableEntity, Code: IdempotencyMismatch}

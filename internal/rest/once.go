@@ -8,9 +8,13 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
+
+	"github.com/darter-p2p/darter"
 )
 
 const (
@@ -104,9 +108,23 @@ func attempt(ctx context.Context, w http.ResponseWriter, r *http.Request, body [
 	return out, nil
 }
 
+// bodyTime is how long a body may take to arrive.
+const bodyTime = 10 * time.Second
+
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(bodyTime)) // in memory there is none
+	body, err := io.ReadAll(r.Body)
+	_ = control.SetReadDeadline(time.Time{})
+	if wait, ok := errors.AsType[net.Error](err); ok && wait.Timeout() {
+		return nil, &darter.Error{Kind: darter.TimedOut, Op: "read body", Err: err}
+	}
+	return body, err
+}
+
 // dry answers with what would be, in a transaction that is undone.
 func (a *API) dry(w http.ResponseWriter, r *http.Request, handler http.HandlerFunc) {
-	body, err := io.ReadAll(r.Body)
+	body, err := readBody(w, r)
 	if err != nil {
 		a.Refuse(w, r, err)
 		return
@@ -126,7 +144,7 @@ func (a *API) dry(w http.ResponseWriter, r *http.Request, handler http.HandlerFu
 
 // keyed answers the first request with a key, and its repetitions alike.
 func (a *API) keyed(w http.ResponseWriter, r *http.Request, op *Operation, key string, handler http.HandlerFunc) {
-	body, err := io.ReadAll(r.Body)
+	body, err := readBody(w, r)
 	if err != nil {
 		a.Refuse(w, r, err)
 		return
