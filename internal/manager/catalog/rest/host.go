@@ -63,7 +63,7 @@ func (s *shelf) hosts() {
 	for _, o := range []struct {
 		verb, summary string
 		on            bool
-	}{{"drain", "Offer a host as a parent no more", true}, {"resume", "Offer a host as a parent again", false}} {
+	}{{"drain", "Offer a host as a parent no more", true}, {"undrain", "Offer a host as a parent again", false}} {
 		order := op("POST", "/v1/hosts/{id}:"+o.verb, o.verb+"-host", o.summary, "host.write")
 		order.NoDryRun = true
 		rest.Add(s.api, order, func(ctx context.Context, in *struct {
