@@ -163,6 +163,7 @@ const waiting = "Answered with 202 at once, and the job under `Location`. With `
 	"a request with an `Idempotency-Key` does not wait."
 
 type makeIn struct {
+	Because
 	rest.Prefer
 	Body Wish
 }
@@ -180,7 +181,7 @@ func (d *desk) jobs() {
 			if err != nil {
 				return nil, err
 			}
-			return d.submit(ctx, r, in.Prefer)
+			return d.submit(jobs.Because(ctx, in.Reason), r, in.Prefer)
 		})
 }
 
@@ -201,18 +202,18 @@ func (d *desk) preheats() {
 			if !slices.Contains(both, r.Kind) {
 				return nil, &darter.Error{Kind: darter.Invalid, Op: "create preheat", Err: errNotPreheat}
 			}
-			return d.submit(ctx, r, in.Prefer)
+			return d.submit(jobs.Because(ctx, in.Reason), r, in.Prefer)
 		})
 	for _, v := range d.steering() {
 		if v.verb == "extend" {
 			continue
 		}
 		rest.Add(d.api, rest.Operation{Method: "POST", Path: "/v1/preheats/{id}:" + v.verb, ID: v.verb + "-preheat", Tag: "preheats", Summary: v.summary, Access: rest.Need("preheat.cancel")},
-			func(ctx context.Context, in *JobID) (*jobOut, error) {
+			func(ctx context.Context, in *Spoken) (*jobOut, error) {
 				if _, err := d.preheat(ctx, in.ID); err != nil {
 					return nil, err
 				}
-				return d.steer(ctx, in.ID, v.do)
+				return d.steer(ctx, in, v.do)
 			})
 	}
 }

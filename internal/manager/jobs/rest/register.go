@@ -19,11 +19,17 @@ import (
 type Rooms struct {
 	DB     *database.DB // required
 	Engine *jobs.Engine // required
+	Audit  Auditor      // required
 
 	// Clusters returns the id of each cluster by its number; required.
 	Clusters func(ctx context.Context) (map[uint64]string, error)
 	// Check refuses URLs that egress rules forbid, before a job is made of them; nil: they are found out later.
 	Check func(ctx context.Context, url string) error
+}
+
+// Auditor writes down who did what, in the transaction of the change.
+type Auditor interface {
+	Record(ctx context.Context, tx *database.Tx, event darter.AuditEvent) error
 }
 
 // desk is the operations' common ground.
@@ -65,6 +71,17 @@ type none struct{}
 // JobID is the path of one job. Exported, because huma sees no other embedded fields.
 type JobID struct {
 	ID darter.JobID `path:"id" maxLength:"64"`
+}
+
+// Because is what every change may say beside itself.
+type Because struct {
+	Reason string `query:"reason" maxLength:"4096" doc:"why, for the audit"`
+}
+
+// Spoken names a job, and says why something happens to it.
+type Spoken struct {
+	JobID
+	Because
 }
 
 // owner is whom a job belongs to, from the credential.
@@ -169,4 +186,10 @@ func (d *desk) enqueue(ctx context.Context, r jobs.Request) (out jobs.Enqueued, 
 		return err
 	})
 	return out, err
+}
+
+// audit writes down what was done to a schedule; to jobs the engine's auditor does so.
+func (d *desk) audit(ctx context.Context, tx *database.Tx, action, id string, b Because) error {
+	c := d.api.Caller(ctx)
+	return d.Audit.Record(ctx, tx, darter.AuditEvent{Actor: c.Actor, Action: action, Resource: "schedules/" + id, Result: darter.AuditDone, Request: c.Request, Reason: b.Reason})
 }

@@ -102,8 +102,11 @@ func (d *desk) schedules() {
 	})
 	create := op("POST", "/v1/schedules", "create-schedule", "Have jobs made at given times", write)
 	create.Status = http.StatusCreated
-	rest.Add(d.api, create, func(ctx context.Context, in *struct{ Body ScheduleWish }) (*scheduleOut, error) {
-		out, err := d.schedule(ctx, &in.Body, nil)
+	rest.Add(d.api, create, func(ctx context.Context, in *struct {
+		Because
+		Body ScheduleWish
+	}) (*scheduleOut, error) {
+		out, err := d.schedule(ctx, &in.Body, in.Because, nil)
 		if err == nil {
 			out.Location = "/v1/schedules/" + out.Body.ID
 		}
@@ -111,24 +114,32 @@ func (d *desk) schedules() {
 	})
 	rest.Add(d.api, op("PUT", one, "put-schedule", "Replace a schedule; its name stays", write), func(ctx context.Context, in *struct {
 		ScheduleID
+		Because
 		rest.Match
 		Body ScheduleWish
 	}) (*scheduleOut, error) {
-		return d.schedule(ctx, &in.Body, &existing{in.ID, in.Match})
+		return d.schedule(ctx, &in.Body, in.Because, &existing{in.ID, in.Match})
 	})
 	rest.Add(d.api, op("DELETE", one, "delete-schedule", "Delete a schedule; the jobs that it made stay", write), func(ctx context.Context, in *struct {
 		ScheduleID
+		Because
 		rest.Match
 	}) (*none, error) {
 		return nil, d.DB.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
 			if _, err := d.match(ctx, &existing{in.ID, in.Match}); err != nil {
 				return err
 			}
-			return d.Engine.Unschedule(ctx, tx, in.ID)
+			if err := d.Engine.Unschedule(ctx, tx, in.ID); err != nil {
+				return err
+			}
+			return d.audit(ctx, tx, "schedule.delete", in.ID, in.Because)
 		})
 	})
 	for verb, paused := range map[string]bool{"pause": true, "resume": false} {
-		rest.Add(d.api, op("POST", one+":"+verb, verb+"-schedule", "Pause or resume a schedule; times that passed are not made up for", write), func(ctx context.Context, in *ScheduleID) (*scheduleOut, error) {
+		rest.Add(d.api, op("POST", one+":"+verb, verb+"-schedule", "Pause or resume a schedule; times that passed are not made up for", write), func(ctx context.Context, in *struct {
+			ScheduleID
+			Because
+		}) (*scheduleOut, error) {
 			err := d.DB.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
 				return d.Engine.PauseSchedule(ctx, tx, in.ID, paused)
 			})
@@ -175,15 +186,17 @@ func (d *desk) match(ctx context.Context, e *existing) (jobs.Schedule, error) {
 }
 
 // schedule makes a schedule, or replaces one.
-func (d *desk) schedule(ctx context.Context, w *ScheduleWish, old *existing) (*scheduleOut, error) {
+func (d *desk) schedule(ctx context.Context, w *ScheduleWish, b Because, old *existing) (*scheduleOut, error) {
 	r, err := d.order(ctx, &w.Job)
 	if err != nil {
 		return nil, err
 	}
 	s := jobs.Schedule{Name: w.Name, Cron: w.Cron, Zone: w.Zone, Paused: w.Paused, Owner: r.Owner}
 	var made jobs.Schedule
+	action := "schedule.create"
 	err = d.DB.Enclose(ctx, func(ctx context.Context, tx *database.Tx) error {
 		if old != nil {
+			action = "schedule.update"
 			was, err := d.match(ctx, old)
 			if err != nil {
 				return err
@@ -196,7 +209,10 @@ func (d *desk) schedule(ctx context.Context, w *ScheduleWish, old *existing) (*s
 		if err == nil && old == nil && made.Version > 1 {
 			err = &darter.Error{Kind: darter.Conflict, Op: "create schedule " + w.Name, Err: errors.New("there is one of that name"), Hint: "replace it with PUT, or take another name"}
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return d.audit(ctx, tx, action, made.ID, b)
 	})
 	return scheduleAnswer(made, err)
 }

@@ -28,8 +28,9 @@ func (d *desk) steering() []steering {
 }
 
 // steer says a word to a job and answers with what it is then.
-func (d *desk) steer(ctx context.Context, id darter.JobID, do deed) (*jobOut, error) {
-	who := owner(d.api.Caller(ctx))
+func (d *desk) steer(ctx context.Context, in *Spoken, do deed) (*jobOut, error) {
+	who, id := owner(d.api.Caller(ctx)), in.ID
+	ctx = jobs.Because(ctx, in.Reason)
 	err := d.DB.Write(ctx, func(ctx context.Context, tx *database.Tx) error { return do(ctx, tx, who, id) })
 	if err != nil {
 		return nil, err
@@ -43,15 +44,15 @@ func (d *desk) verbs() {
 		return rest.Operation{Method: "POST", Path: "/v1/jobs/{id}:" + verb, ID: verb + "-job", Tag: "jobs", Summary: summary, Access: steer}
 	}
 	for _, v := range d.steering() {
-		rest.Add(d.api, op(v.verb, v.summary), func(ctx context.Context, in *JobID) (*jobOut, error) { return d.steer(ctx, in.ID, v.do) })
+		rest.Add(d.api, op(v.verb, v.summary), func(ctx context.Context, in *Spoken) (*jobOut, error) { return d.steer(ctx, in, v.do) })
 	}
 	rest.Add(d.api, op("extend", "Move the limit that is in force: the time to start by, or to run"), func(ctx context.Context, in *struct {
-		JobID
+		Spoken
 		Body struct {
 			By rest.Duration `json:"by"`
 		}
 	}) (*jobOut, error) {
-		return d.steer(ctx, in.ID, func(ctx context.Context, tx *database.Tx, actor string, id darter.JobID) error {
+		return d.steer(ctx, &in.Spoken, func(ctx context.Context, tx *database.Tx, actor string, id darter.JobID) error {
 			return d.Engine.Extend(ctx, tx, actor, id, time.Duration(in.Body.By))
 		})
 	})
@@ -61,7 +62,7 @@ func (d *desk) verbs() {
 		}
 	}
 	rest.Add(d.api, op("pin", "Keep it from being cleaned"), func(ctx context.Context, in *struct {
-		JobID
+		Spoken
 		Body struct {
 			Until time.Time `json:"until" doc:"at most ten years from now"`
 		}
@@ -69,10 +70,10 @@ func (d *desk) verbs() {
 		if until := in.Body.Until; until.Before(time.Now()) || until.After(time.Now().Add(mostPin)) {
 			return nil, rest.Refusal(http.StatusUnprocessableEntity, rest.Invalid, "a pin ends in a time to come", rest.Detail{Pointer: "/until", Code: "out_of_range", Detail: "from now to ten years from now"})
 		}
-		return d.steer(ctx, in.ID, pin(in.Body.Until))
+		return d.steer(ctx, &in.Spoken, pin(in.Body.Until))
 	})
-	rest.Add(d.api, op("unpin", "Let it be cleaned when its time has come"), func(ctx context.Context, in *JobID) (*jobOut, error) {
-		return d.steer(ctx, in.ID, pin(time.Time{}))
+	rest.Add(d.api, op("unpin", "Let it be cleaned when its time has come"), func(ctx context.Context, in *Spoken) (*jobOut, error) {
+		return d.steer(ctx, in, pin(time.Time{}))
 	})
 	retry := op("retry", "Make a new job of what an ended one left undone")
 	retry.Status, retry.Access = http.StatusAccepted, rest.NeedSomewhere("job.create")
@@ -90,7 +91,7 @@ func (d *desk) verbs() {
 const mostPin = 10 * 366 * 24 * time.Hour
 
 type retryIn struct {
-	JobID
+	Spoken
 	rest.Prefer
 	Body struct {
 		Headers map[string]string `json:"headers,omitempty"`
@@ -106,6 +107,7 @@ func (d *desk) retry(ctx context.Context, in *retryIn) (*jobOut, error) {
 		return nil, err
 	}
 	var made jobs.Enqueued
+	ctx = jobs.Because(ctx, in.Reason)
 	err = d.DB.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
 		made, err = d.Engine.Retry(ctx, tx, owner(d.api.Caller(ctx)), in.ID, in.Body.Headers)
 		return err
