@@ -196,12 +196,19 @@ func ask[T any](ctx context.Context, k *call, r rest.Request) (*rest.Answer, T, 
 	return answer, row, answer.Decode(&row)
 }
 
-// change is what every command that changes something takes.
+// change is what commands take that change something.
 type change struct{ reason, key *string }
 
+// repeatable is for changes that nobody has to give a reason for.
+func repeatable(c *cobra.Command) change {
+	return change{reason: new(string), key: c.Flags().String("idempotency-key", "", "a name for this very request: sent again with it, it counts once; default a new one")}
+}
+
+// changes is for those that stand in a history.
 func changes(c *cobra.Command) change {
-	return change{reason: c.Flags().String("reason", "", "why, for the audit"),
-		key: c.Flags().String("idempotency-key", "", "a name for this very request: sent again with it, it counts once; default a new one")}
+	ch := repeatable(c)
+	ch.reason = c.Flags().String("reason", "", "why, for the history")
+	return ch
 }
 
 // query carries the reason.

@@ -28,6 +28,7 @@ type job struct {
 	Priority    int             `json:"priority"`
 	Parent      string          `json:"parent"`
 	Schedule    string          `json:"schedule"`
+	Attached    bool            `json:"attached"`
 	Progress    tally           `json:"progress"`
 	Failure     darter.Failure  `json:"failure"`
 	Message     string          `json:"message"`
@@ -70,7 +71,7 @@ const jobsPath = "/v1/jobs"
 
 func (a *App) jobCommand() *cobra.Command {
 	d, c := a.group("job", "Show jobs of the manager, and steer them")
-	c.AddCommand(d.jobList(), d.jobShow(), d.jobEvents(), d.jobWatch(), d.jobRetry(),
+	c.AddCommand(d.jobList(), d.jobShow(), d.jobFailures(), d.jobEvents(), d.jobWatch(), d.jobRetry(), d.jobExtend(),
 		d.jobVerb("cancel", "Cancel a job; what runs is stopped"),
 		d.jobVerb("pause", "Let a job rest; what runs is given back"),
 		d.jobVerb("resume", "Let a resting job go on"),
@@ -228,23 +229,41 @@ func (k *call) jobParts(ctx context.Context, j job) error {
 	if j.Progress.Failed == 0 {
 		return nil
 	}
-	failures := sheet.Table{Head: []string{"STEP", "CONTENT", "HOST", "FAILURE", "ATTEMPTS", "WHEN", "TEXT"}}
-	for item, err := range k.Pages(ctx, rest.Request{Op: "read the job's failures", Path: path + "/failures"}, fewFailures) {
-		var f jobFailure
-		if err == nil {
-			err = (&rest.Answer{Body: item}).Decode(&f)
-		}
-		if err != nil {
-			return err
-		}
-		failures.Add(strconv.Itoa(f.Step), strconv.Itoa(f.Item), f.Host, string(f.Failure), strconv.Itoa(f.Attempts), sheet.Ago(f.At, k.now), f.Message)
-	}
 	fmt.Fprintln(out)
-	if err := failures.Write(out); err != nil || j.Progress.Failed <= fewFailures {
+	if err := k.jobFailures(ctx, j.ID, fewFailures); err != nil || j.Progress.Failed <= fewFailures {
 		return err
 	}
 	k.say("%d failures in all; the others: darter job failures %s --limit 0", j.Progress.Failed, j.ID)
 	return nil
+}
+
+func (k *call) jobFailures(ctx context.Context, id string, most int) error {
+	return list(ctx, k, rest.Request{Op: "read the job's failures", Path: rest.Path("v1", "jobs", id) + "/failures"}, most, func(rows []jobFailure) sheet.Table {
+		t := sheet.Table{Head: []string{"STEP", "CONTENT", "HOST", "FAILURE", "ATTEMPTS", "WHEN", "TEXT"}}
+		for _, f := range rows {
+			t.Add(strconv.Itoa(f.Step), strconv.Itoa(f.Item), f.Host, string(f.Failure), strconv.Itoa(f.Attempts), sheet.Ago(f.At, k.now), f.Message)
+		}
+		return t
+	})
+}
+
+func (d *door) jobFailures() *cobra.Command {
+	c := &cobra.Command{Use: "failures ID", Short: "List which content of a job failed at which host, and why", Args: exactly(1, "the id of a job")}
+	most := c.Flags().Int("limit", 200, "how many at most; 0 is all")
+	d.completeIDs(c, jobsPath, "id", "kind")
+	return d.asks(c, func(ctx context.Context, k *call, args []string) error { return k.jobFailures(ctx, args[0], *most) })
+}
+
+func (d *door) jobExtend() *cobra.Command {
+	c := &cobra.Command{Use: "extend ID --by SPAN", Short: "Move a job's deadline: to start by, or to end by", Args: exactly(1, "the id of a job")}
+	ch := repeatable(c)
+	span := c.Flags().Duration("by", time.Hour, "by how much")
+	d.completeIDs(c, jobsPath, "id", "kind")
+	return d.asks(c, func(ctx context.Context, k *call, args []string) error {
+		return eachJob(ctx, k, args, func(id string) rest.Request {
+			return ch.post("extend the job "+id, rest.Path("v1", "jobs", id)+":extend", map[string]string{"by": span.String()})
+		})
+	})
 }
 
 func clusterText(n uint64) string {
@@ -257,7 +276,7 @@ func clusterText(n uint64) string {
 // jobVerb makes a command that says one word to a job.
 func (d *door) jobVerb(verb, short string) *cobra.Command {
 	c := &cobra.Command{Use: verb + " ID...", Short: short, Args: some("the ids of jobs")}
-	ch := changes(c)
+	ch := repeatable(c)
 	d.completeIDs(c, jobsPath, "id", "kind")
 	return d.asks(c, func(ctx context.Context, k *call, args []string) error {
 		return eachJob(ctx, k, args, func(id string) rest.Request {
@@ -285,7 +304,7 @@ func eachJob(ctx context.Context, k *call, ids []string, request func(id string)
 
 func (d *door) jobRetry() *cobra.Command {
 	c := &cobra.Command{Use: "retry ID", Short: "Make a new job of what an ended one left undone", Args: exactly(1, "the id of a job")}
-	ch := changes(c)
+	ch := repeatable(c)
 	headers := c.Flags().StringArrayP("header", "H", nil, headerUsage)
 	wait := c.Flags().Bool("wait", false, "watch the new job until it ends")
 	d.completeIDs(c, jobsPath, "id", "kind")
@@ -301,8 +320,8 @@ func (d *door) jobRetry() *cobra.Command {
 
 func (d *door) jobPin() *cobra.Command {
 	c := &cobra.Command{Use: "pin ID...", Short: "Keep jobs from being cleaned", Args: some("the ids of jobs"),
-		Example: "  darter job pin 01J9Z3NDEKTSV4RRFFQ69G5FAV --for 720h --reason \"the audit wants it\""}
-	ch := changes(c)
+		Example: "  darter job pin 01J9Z3NDEKTSV4RRFFQ69G5FAV --for 720h"}
+	ch := repeatable(c)
 	span := c.Flags().Duration("for", 30*24*time.Hour, "how long, from now on")
 	d.completeIDs(c, jobsPath, "id", "kind")
 	return d.asks(c, func(ctx context.Context, k *call, args []string) error {
@@ -317,7 +336,7 @@ func (d *door) jobPin() *cobra.Command {
 
 func (d *door) jobUnpin() *cobra.Command {
 	c := &cobra.Command{Use: "unpin ID...", Short: "Let jobs be cleaned again when their time has come", Args: some("the ids of jobs")}
-	ch := changes(c)
+	ch := repeatable(c)
 	return d.asks(c, func(ctx context.Context, k *call, args []string) error {
 		return eachJob(ctx, k, args, func(id string) rest.Request {
 			return ch.post("unpin the job "+id, rest.Path("v1", "jobs", id)+":unpin", nil)
@@ -333,6 +352,9 @@ func (k *call) submitted(ctx context.Context, r rest.Request, wait bool) error {
 	answer, j, err := ask[job](ctx, k, r)
 	if err != nil {
 		return err
+	}
+	if j.Attached && k.people() {
+		k.say("a job that does the same is under way: this is it (--force makes another)")
 	}
 	if wait {
 		return k.watchJob(ctx, j.ID)

@@ -99,7 +99,9 @@ func answer(status int, body string, header ...string) http.HandlerFunc {
 	}
 }
 
-func ok(body string, header ...string) http.HandlerFunc { return answer(http.StatusOK, body, header...) }
+func ok(body string, header ...string) http.HandlerFunc {
+	return answer(http.StatusOK, body, header...)
+}
 
 // run types a command and returns its exit code.
 func (d *desk) run(args ...string) cli.Exit {

@@ -40,7 +40,7 @@ type preheatFlags struct {
 func registerPreheat(c *cobra.Command) preheatFlags {
 	f := c.Flags()
 	return preheatFlags{
-		change:      changes(c),
+		change:      repeatable(c),
 		scope:       f.String("scope", "single_seed_peer", "which hosts: single_seed_peer, all_seed_peers or all_peers"),
 		hosts:       f.StringSlice("host", nil, "only these hosts, by IP address; comma separated or repeated"),
 		count:       f.Uint32("count", 0, "only so many of the hosts"),

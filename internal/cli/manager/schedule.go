@@ -92,7 +92,7 @@ func (d *door) scheduleCreate() *cobra.Command {
 		Long: "FILE is YAML or JSON as POST /v1/preheats and POST /v1/jobs take it; - reads it from stdin. Request headers are refused: a credential that waits " +
 			"for weeks is stale or too strong",
 		Example: "  darter schedule create nightly --cron \"0 2 * * *\" --zone Europe/Berlin preheat.yaml"}
-	ch := changes(c)
+	ch := repeatable(c)
 	cron := c.Flags().String("cron", "", "five fields, or @hourly, @daily, @every 10m. Required")
 	zone := c.Flags().String("zone", "UTC", "time zone of the cron line")
 	return d.asks(c, func(ctx context.Context, k *call, args []string) error {
@@ -112,7 +112,7 @@ func (d *door) scheduleCreate() *cobra.Command {
 
 func (d *door) scheduleVerb(verb, short string) *cobra.Command {
 	c := &cobra.Command{Use: verb + " ID", Short: short, Args: exactly(1, "the id of a schedule")}
-	ch := changes(c)
+	ch := repeatable(c)
 	d.completeIDs(c, schedulesPath, "id", "name")
 	return d.asks(c, func(ctx context.Context, k *call, args []string) error {
 		return one(ctx, k, ch.post(verb+" the schedule", rest.Path("v1", "schedules", args[0])+":"+verb, nil), func(s schedule) sheet.Table {
