@@ -30,7 +30,8 @@ type API struct {
 	explain  []func(error) (Verdict, bool)
 	access   map[string]Access // of operations that are being added, by documented pattern
 	ops      map[string]*Operation
-	document []byte // of /openapi.json, after Finish
+	faults   []error // of declarations
+	document []byte  // of /openapi.json, after Finish
 
 	streams chan struct{} // one place per open stream
 	mu      struct {

@@ -39,8 +39,11 @@ func (a *API) describe() {
 	}))
 }
 
-// Finish makes the document. It is called once, after the last operation.
+// Finish makes the document, and says what is wrong with the operations. It is called once, after the last one.
 func (a *API) Finish() error {
+	if err := errors.Join(a.faults...); err != nil {
+		return &darter.Error{Kind: darter.Internal, Op: "add operations", Hint: "this is a mistake in Darter; report it", Err: err}
+	}
 	doc := a.huma.OpenAPI()
 	for _, s := range doc.Components.Schemas.Map() {
 		noNull(s)

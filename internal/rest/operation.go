@@ -32,9 +32,9 @@ func (o *Operation) repeatable() bool {
 func (o *Operation) dry() bool { return o.changes() && !o.NoDryRun }
 
 // Add adds an operation. Input and output are structs as huma reads them: fields tagged path, query or header, and
-// Body. An error of handle becomes a problem. Mistakes in the declaration panic, at the start of the process.
+// Body. An error of handle becomes a problem. Mistakes in the declaration come out of Finish, at the start of the process.
 func Add[I, O any](a *API, op Operation, handle func(ctx context.Context, in *I) (*O, error)) {
-	checkInput(reflect.TypeFor[I]())
+	a.faults = append(a.faults, checkInput(reflect.TypeFor[I]()))
 	huma.Register(a.huma, a.declare(op), func(ctx context.Context, in *I) (*O, error) {
 		out, err := handle(ctx, in)
 		if err != nil {

@@ -46,7 +46,7 @@ const streamWrite = 10 * time.Second // a reader that takes nothing for so long 
 // application/x-ndjson. The input embeds Following. begin checks the request and returns its feed.
 func Stream[I any](a *API, op Operation, begin func(ctx context.Context, in *I) (Feed, error)) {
 	op.Method = http.MethodGet
-	checkInput(reflect.TypeFor[I]())
+	a.faults = append(a.faults, checkInput(reflect.TypeFor[I]()))
 	h := a.declare(op)
 	h.Responses["200"] = &huma.Response{Description: "Events, until the caller goes. A comment comes every few seconds, so that the connection is seen to live.",
 		Content: map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}, ndjson: {Schema: &huma.Schema{Type: huma.TypeString}}}}

@@ -51,6 +51,7 @@ func applicationAnswer(a catalog.Application, err error) (*applicationOut, error
 	return &applicationOut{Location: "/v1/applications/" + a.ID, ETag: rest.Quoted(a.ETag()), Body: application(a)}, nil
 }
 
+// ApplicationID is the path of one application. Inputs that are embedded are exported: huma passes over others.
 type ApplicationID struct {
 	ID string `path:"id" maxLength:"64"`
 }

@@ -63,6 +63,7 @@ func clusterAnswer(c catalog.Cluster, err error) (*clusterOut, error) {
 	return &clusterOut{Location: "/v1/clusters/" + c.ID, ETag: rest.Quoted(c.ETag), Body: cluster(c)}, nil
 }
 
+// ClusterID is the path of one cluster.
 type ClusterID struct {
 	ID string `path:"cluster" maxLength:"64"`
 }

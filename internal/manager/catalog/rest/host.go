@@ -42,6 +42,7 @@ type HostEvent struct {
 	Detail   string    `json:"detail,omitempty"`
 }
 
+// HostID is the path of one host.
 type HostID struct {
 	ID string `path:"id" maxLength:"255"`
 }

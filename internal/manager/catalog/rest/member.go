@@ -38,6 +38,7 @@ func member(m catalog.Member) Member {
 		Location: m.Location, Features: features, State: string(m.State), Draining: m.Draining, Seen: m.Seen.UTC(), Version: m.Version, Created: m.Created.UTC(), Updated: m.Updated.UTC()}
 }
 
+// MemberID is the path of one scheduler or seed peer.
 type MemberID struct {
 	ID string `path:"id" maxLength:"64"`
 }

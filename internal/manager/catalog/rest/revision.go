@@ -87,12 +87,14 @@ type Numbered struct {
 
 func (n Numbered) version() int64 { return n.Version }
 
+// Compared names the version that another one is compared with.
 type Compared struct {
 	Against int64 `query:"against" minimum:"0" doc:"another version; default the one before"`
 }
 
 func (c Compared) against() int64 { return c.Against }
 
+// Paged is a page of a document's history.
 type Paged struct{ rest.Page }
 
 func (p Paged) page() rest.Page { return p.Page }

@@ -41,6 +41,7 @@ func settingAnswer(d catalog.Document, err error) (*settingOut, error) {
 	return out, nil
 }
 
+// SettingID is the path of one setting.
 type SettingID struct {
 	Name string `path:"name" maxLength:"64"`
 }
