@@ -139,6 +139,9 @@ func (e *Engine) insert(ctx context.Context, tx *database.Tx, l *loaded, now tim
 	if err := l.event(ctx, tx, now, "created", map[string]any{"by": l.row.Owner, "state": l.row.State}); err != nil {
 		return Enqueued{}, err
 	}
+	if err := e.announce(ctx, tx, l, "", l.row.State); err != nil {
+		return Enqueued{}, err
+	}
 	if err := l.save(ctx, tx, now); err != nil {
 		return Enqueued{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	managerv2 "d7y.io/api/v2/pkg/apis/manager/v2"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/darter-p2p/darter"
@@ -92,4 +93,73 @@ func (l *Link) once(ctx context.Context) error {
 		err = broke
 	}
 	return wire.FromStatus("attached to manager", err)
+}
+
+// Run keeps this scheduler in a manager's list until ctx ends. A manager that is away is asked again, ever more seldom;
+// what it said last holds meanwhile, also over a restart.
+func (e *Enlistment) Run(ctx context.Context) error {
+	e.recall()
+	for ctx.Err() == nil {
+		_ = retry.Do(ctx, retry.Policy{First: e.cfg.First, Max: e.cfg.Most}, e.serve) // serve tells its errors
+	}
+	return nil
+}
+
+// serve keeps one connection. Its error is nil when that worked for a while: then the next one is opened with short
+// waits again.
+func (e *Enlistment) serve(ctx context.Context) error {
+	began := time.Now()
+	err := e.alive(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if e.cfg.Events.Broken != nil {
+		e.cfg.Events.Broken(err)
+	}
+	if time.Since(began) > 2*e.cfg.Most {
+		return nil
+	}
+	return err
+}
+
+func (e *Enlistment) alive(ctx context.Context) error {
+	conn, err := e.cfg.Dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	api := managerv2.NewManagerClient(conn)
+	s, err := e.register(ctx, api)
+	if err != nil {
+		return err
+	}
+	e.learn(s)
+	if e.cfg.Events.Enlisted != nil {
+		e.cfg.Events.Enlisted(s)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := api.KeepAlive(ctx)
+	if err != nil {
+		return wire.FromStatus("keep alive with the manager", err)
+	}
+	beat, look := time.NewTicker(e.cfg.Every), time.NewTicker(e.cfg.Look)
+	defer beat.Stop()
+	defer look.Stop()
+	sign := &managerv2.KeepAliveRequest{SourceType: managerv2.SourceType_SCHEDULER_SOURCE, Hostname: e.cfg.Hostname, Ip: e.cfg.At.Addr().String(), ClusterId: e.cfg.Cluster}
+	for {
+		if err := stream.Send(sign); err != nil {
+			_, err = stream.CloseAndRecv() // says why the stream ended
+			return wire.FromStatus("keep alive with the manager", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-beat.C:
+		case <-look.C:
+			if err := e.look(ctx, api); err != nil {
+				return err
+			}
+		}
+	}
 }

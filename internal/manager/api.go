@@ -1,0 +1,89 @@
+package manager
+
+import (
+	"context"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/darter-p2p/darter/internal/database"
+	"github.com/darter-p2p/darter/internal/manager/auth/gate"
+	authrest "github.com/darter-p2p/darter/internal/manager/auth/rest"
+	catalogrest "github.com/darter-p2p/darter/internal/manager/catalog/rest"
+	systemrest "github.com/darter-p2p/darter/internal/manager/rest"
+	"github.com/darter-p2p/darter/internal/rest"
+)
+
+// surface is the REST API with its gate.
+type surface struct {
+	*rest.API
+	front    authrest.Front
+	ready    atomic.Bool
+	stopping chan struct{} // closed when streams are to end
+}
+
+// openAPI adds every operation there is. A route without a policy is an error here, and no manager starts with it.
+func (m *Manager) openAPI(ctx context.Context) (*surface, error) {
+	r := m.rooms
+	s := &surface{stopping: make(chan struct{})}
+	key, err := r.Catalog.SharedKey(ctx, "page-tokens")
+	if err != nil {
+		return nil, err
+	}
+	secure := m.cfg.TLS != nil
+	s.API, err = rest.New(rest.Config{Title: "Darter", Journal: catalogrest.Journal{DB: r.DB, Catalog: r.Catalog}, Secret: key, Secure: secure,
+		Stopping: s.stopping, Events: m.cfg.Events.REST})
+	if err != nil {
+		return nil, err
+	}
+	gc := gate.DefaultConfig()
+	gc.Auth, gc.Refuse, gc.Local, gc.Secure = r.Accounts, s.Refuse, LocalPrincipal, secure
+	if r.Desk != nil && m.cfg.TLS != nil {
+		gc.Node = r.Desk.Principal(m.cfg.TLS.Verify)
+	}
+	g, err := gate.New(gc)
+	if err != nil {
+		return nil, err
+	}
+	s.front = authrest.Front{Gate: g}
+	s.Open(s.front)
+	systemrest.Register(s.API, systemrest.System{Version: m.cfg.Version, Commit: m.cfg.Commit, Go: runtime.Version(), Started: time.Now().UTC()},
+		func(ctx context.Context) (bool, []systemrest.Component) { return s.components(ctx, r) })
+	authrest.Register(s.API, s.front, authrest.Rooms{Accounts: r.Accounts, Desk: r.Desk, Secure: secure})
+	catalogrest.Register(s.API, catalogrest.Rooms{DB: r.DB, Catalog: r.Catalog})
+	if err := s.Finish(); err != nil {
+		return nil, err
+	}
+	return s, g.Check()
+}
+
+// components says how what the manager needs is.
+func (s *surface) components(ctx context.Context, r *Rooms) (bool, []systemrest.Component) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	db := systemrest.Component{Name: "database", Ready: true, Detail: string(r.DB.Dialect())}
+	err := r.DB.Read(ctx, func(ctx context.Context, tx *database.Tx) error {
+		var one int
+		return tx.QueryRowContext(ctx, "SELECT 1").Scan(&one)
+	})
+	if err != nil {
+		db.Ready, db.Detail = false, "it does not answer"
+	}
+	calls := systemrest.Component{Name: "calls", Ready: s.ready.Load()}
+	if !calls.Ready {
+		calls.Detail = "the manager is starting or stopping"
+	}
+	return db.Ready && calls.Ready, []systemrest.Component{calls, db}
+}
+
+// Routes returns every route with its policy, for whoever reviews them.
+func (m *Manager) Routes() []gate.Route { return m.api.front.Routes() }
+
+// OpenAPI returns the document of the REST API as the repository has it.
+func (m *Manager) OpenAPI() ([]byte, error) { return m.api.YAML() }
+
+// stop ends streams, which no drain would see the end of.
+func (s *surface) stop() {
+	s.ready.Store(false)
+	close(s.stopping)
+}
