@@ -47,7 +47,7 @@ house: ## the architecture, held by tests
 race: ## all unit tests under the race detector, once more each
 	$(GO) test -race -count=1 -timeout 15m $(UNITS)
 
-sim: ## seeded worlds with loss, delay and crashes: SEED=0 (a new one) TIME=30s
+sim: ## seeded worlds with loss, delay and crashes: SEED=0 (new ones, for TIME=30s) or one, told to the byte
 	$(CHORES) sim -seed $(SEED) -time $(TIME)
 
 e2e: ## end-to-end in full: processes, kill -9, a 1 GiB file

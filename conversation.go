@@ -52,7 +52,9 @@ type Report struct {
 	Lost  []Parent
 	// Missing says with PieceFailed that the parent answered, and that it does not hold what it was believed to hold.
 	Missing bool
-	Err     error
+	// Answered says with NeedOthers that those who are lost answered: they cannot go on, and are well.
+	Answered bool
+	Err      error
 }
 
 // Outcome is how a peer's part ended.

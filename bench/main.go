@@ -31,7 +31,7 @@ func scenarios() []scenario {
 		{"B1", "flash crowd of 16 hosts on shaped links, against the bound", true, runFlash},
 		{"L1", "parents killed under traffic, until they are offered no more", false, runCrash},
 		{"L2", "hosts that die in silence, in virtual time", false, runSilence},
-		{"L3", "a million host-hours with 1 % loss, in virtual time", false, runFalseOffline},
+		{"L3", "host-hours with 1 % loss, in virtual time (-host-hours)", false, runFalseOffline},
 		{"L4", "100,000 hosts with ten peers each die at once", false, runMassDeath},
 		{"L5", "10,000 of 100,000 hosts leave, a million peers", false, runLeaves},
 		{"L6", "1,000,000 hosts renew their leases", false, runSteady},
@@ -48,8 +48,9 @@ type suite struct {
 	dir   string // work folder, removed at the end
 	runs  int
 	quick bool
-	curl  bool   // run the slow curl reference of B1 too
-	trace string // folder for the links' counters over time; empty means none
+	curl  bool    // run the slow curl reference of B1 too
+	trace string  // folder for the links' counters over time; empty means none
+	hours float64 // host-hours of L3
 	book  *book
 }
 
@@ -72,12 +73,13 @@ func benchmark(ctx context.Context) int {
 	dir := flag.String("dir", "", "folder for data (default: a temporary one)")
 	reference := flag.Bool("reference", true, "run the curl reference of B1, which takes minutes")
 	trace := flag.String("trace", "", "folder for CSV files of every link's counters over time (B1, B7)")
+	hours := flag.Float64("host-hours", 1e6, "host-hours of L3")
 	flag.Parse()
 	if *quick && !flagSet("n") {
 		*runs = 1
 	}
-	if *runs < 1 {
-		fmt.Fprintln(os.Stderr, "bench: -n must be at least 1")
+	if *runs < 1 || *hours < 1 {
+		fmt.Fprintln(os.Stderr, "bench: -n and -host-hours must be at least 1")
 		return 2
 	}
 	chosen, err := choose(*only)
@@ -85,7 +87,7 @@ func benchmark(ctx context.Context) int {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		return 2
 	}
-	s := &suite{bin: *bin, runs: *runs, quick: *quick, curl: *reference, trace: *trace}
+	s := &suite{bin: *bin, runs: *runs, quick: *quick, curl: *reference, trace: *trace, hours: *hours}
 	if err := s.measure(ctx, chosen, *dir, *out); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		return 1

@@ -21,6 +21,20 @@ const (
 // sourceWord opens the description of a NeedBackToSourceResponse that our scheduler sends to our daemons.
 const sourceWord = "source"
 
+// answeredWord opens the description of a ReschedulePeerRequest of our daemons whose lost parents answered.
+const answeredWord = "answered: "
+
+// LostDescription says why other parents are wanted, and whether those that are lost answered.
+func LostDescription(answered bool, why string) string {
+	if answered {
+		return answeredWord + why
+	}
+	return why
+}
+
+// ParseLostDescription reports whether the lost parents answered. Believe it of our own daemons only.
+func ParseLostDescription(text string) (answered bool) { return strings.HasPrefix(text, answeredWord) }
+
 // SourceDescription says in a NeedBackToSourceResponse which pieces its receiver is to fetch from the
 // source. Nil means every missing piece.
 func SourceDescription(pieces *darter.PieceSet) string {

@@ -108,6 +108,24 @@ func FromStatus(op string, err error) error {
 	return e
 }
 
+// Answered reports whether an error of a gRPC call is what the other side said, and not that it could not be reached.
+func Answered(err error) bool {
+	st, is := status.FromError(err)
+	if err == nil || !is {
+		return false
+	}
+	for _, detail := range st.Details() {
+		if info, is := detail.(*errdetails.ErrorInfo); is && info.GetDomain() == errorDomain {
+			return true
+		}
+	}
+	switch st.Code() { // the others are also what gRPC itself says of a connection
+	case codes.NotFound, codes.FailedPrecondition, codes.InvalidArgument, codes.PermissionDenied, codes.Unimplemented, codes.AlreadyExists, codes.OutOfRange:
+		return true
+	}
+	return false
+}
+
 // kindOfCode reads the codes of a process that is not one of ours. ResourceExhausted is their rate limit or
 // message limit, not a full disk.
 func kindOfCode(c codes.Code) darter.Kind {

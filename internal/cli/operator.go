@@ -44,7 +44,7 @@ func (a *App) hostForgetCommand() *cobra.Command {
 // order finishes a command that does something to one host.
 func (a *App) order(c *cobra.Command, do func(context.Context, Operator, darter.HostID, string) (darter.HostStatus, error)) *cobra.Command {
 	format := formatFlag(c)
-	why := c.Flags().String("reason", "", "why, for the timeline")
+	why := c.Flags().String("reason", "", "why, for the scheduler's log")
 	settings := a.Bind(c.Flags())
 	c.RunE = func(c *cobra.Command, args []string) error {
 		if err := checkFormat(*format); err != nil {

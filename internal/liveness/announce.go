@@ -90,6 +90,9 @@ func (r *Roster) refresh(h *host, e Announced) {
 	if z := r.zone(e.Zone); z != h.zone {
 		r.rezone(h, z)
 	}
+	if !h.native {
+		h.zone.slowest = max(h.zone.slowest, h.interval)
+	}
 }
 
 // rezone moves a host that says that it is elsewhere.

@@ -90,7 +90,7 @@ type (
 		Zone Zone
 		All  bool // every zone that is guarded, and a fault sought here
 	}
-	// Override: an operator takes the guard off a zone for a time.
+	// Override: an operator takes the guard off a zone for a time, or puts it back on: then Until is zero.
 	Override struct {
 		Zone  Zone
 		All   bool

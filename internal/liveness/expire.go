@@ -55,7 +55,7 @@ func (r *Roster) due(h *host) time.Duration {
 		return due
 	case darter.Offline:
 		after := max(h.since, r.baseline) + r.policy.Forget.After.Std()
-		if h.zone.guard.level == GuardOpen { // which has not had its chance before those that died with this host are suspect, too
+		if h.zone.mayWorsen() { // as may show when those that died with this host are suspect, too
 			after = max(after, max(h.downAt, r.baseline)+r.spread(h))
 		}
 		return after

@@ -18,6 +18,8 @@ type zone struct {
 	bucket int64          // the latest
 	width  time.Duration  // of a bucket
 
+	slowest time.Duration // longest interval of its plain hosts so far
+
 	guard     guard
 	forget    queue[*host] // offline for long enough
 	tokens    float64
@@ -68,9 +70,9 @@ func (r *Roster) unuse(z *zone) {
 // slide moves the window to now. What lies before it is no longer fresh.
 func (z *zone) slide(now, window time.Duration) int64 {
 	if width := max(window/buckets, 1); width != z.width {
-		z.refit(width)
+		z.refit(now, width)
 	}
-	at := max(int64(now/z.width), z.bucket)
+	at := int64(now / z.width)
 	if at-z.bucket >= buckets {
 		z.fresh = [buckets]int32{}
 	} else {
@@ -83,15 +85,11 @@ func (z *zone) slide(now, window time.Duration) int64 {
 }
 
 // refit gives the buckets another width. What was counted stays: it moves to where the end of its bucket lies.
-func (z *zone) refit(width time.Duration) {
-	moved := zone{width: width}
-	end := func(b int64) int64 { return (int64(b+1)*int64(z.width) - 1) / int64(width) }
-	if z.width > 0 {
-		moved.bucket = end(z.bucket)
-		for b := max(z.bucket-buckets+1, 0); b <= z.bucket; b++ {
-			if to := end(b); moved.bucket-to < buckets {
-				moved.fresh[to%buckets] += z.fresh[b%buckets]
-			}
+func (z *zone) refit(now, width time.Duration) {
+	moved := zone{width: width, bucket: int64(now / width)}
+	for b := max(z.bucket-buckets+1, 0); b <= z.bucket && z.width > 0; b++ {
+		if to := min((b+1)*int64(z.width)-1, int64(now)) / int64(width); moved.bucket-to < buckets {
+			moved.fresh[to%buckets] += z.fresh[b%buckets]
 		}
 	}
 	z.fresh, z.bucket, z.width = moved.fresh, moved.bucket, moved.width
@@ -177,6 +175,11 @@ func (r *Roster) judge(z *zone) {
 	r.listTripped(z)
 }
 
+// mayWorsen reports whether the guard of a zone may yet find that more of it failed.
+func (z *zone) mayWorsen() bool {
+	return z.guard.level == GuardOpen || z.guard.level == GuardPartial && !z.guard.released
+}
+
 // othersWell reports whether somebody is up in a zone that is not guarded: then the fault is not here.
 func (r *Roster) othersWell() bool { return r.total-r.down > r.guardedUp }
 
@@ -214,7 +217,17 @@ func (r *Roster) level(z *zone) (Guard, string) {
 	return GuardPartial, "a good part of it failed at once"
 }
 
-func (r *Roster) recentIn(z *zone) int { return z.recent(r.clock.awake, r.window()) }
+// recentIn counts the hosts of a zone that became suspect a short time ago, and are still down.
+func (r *Roster) recentIn(z *zone) int { return min(z.recent(r.clock.awake, r.windowOf(z)), z.down) }
+
+// windowOf is the window for a zone: where plain hosts are, no shorter than the longest of their intervals.
+func (r *Roster) windowOf(z *zone) time.Duration {
+	w := r.window()
+	for w < z.slowest {
+		w *= 2
+	}
+	return w
+}
 
 // window is how far apart hosts may become suspect and still count as one failure: no less than the time in which those
 // that died together are found out. It doubles and halves, the latter late.

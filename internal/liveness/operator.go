@@ -59,6 +59,10 @@ func (r *Roster) onConfirm(e Confirm) {
 }
 
 func (r *Roster) onOverride(e Override) {
+	if e.Until.IsZero() {
+		r.takeOff(e.Zone, e.All, 0, false)
+		return
+	}
 	now := r.clock.base.Add(r.clock.real)
 	d := e.Until.Sub(now)
 	if d <= 0 {

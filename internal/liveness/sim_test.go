@@ -109,7 +109,7 @@ func TestLossAloneTakesNobodyOffline(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.FalseOffline > 0 || r.Offline > 0 || r.Suspected == 0 {
+	if r.FalseOffline > 0 || r.Offline > 0 || r.Guarded > 0 || r.Suspected == 0 {
 		t.Errorf("%+v", r)
 	}
 }

@@ -172,10 +172,10 @@ func (r *Roster) tally(h *host) {
 	}
 	switch {
 	case down && !h.isDown:
-		z.entered(r.clock.awake, r.window())
+		z.entered(r.clock.awake, r.windowOf(z))
 		h.downAwake = r.clock.awake
 	case h.isDown && !down:
-		z.recovered(h.downAwake, r.clock.awake, r.window())
+		z.recovered(h.downAwake, r.clock.awake, r.windowOf(z))
 	}
 	h.counted, h.isDown, h.isOver = counts, down, over
 	r.touch(z)

@@ -106,3 +106,26 @@ func TestATableThatNobodyReads(t *testing.T) {
 		}
 	})
 }
+
+// TestAFollowerDoesNotHoldUpAStop: it is told that the scheduler stops.
+func TestAFollowerDoesNotHoldUpAStop(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, nil)
+		stream, err := darterv1.NewRosterClient(r.conn).HostEvents(t.Context(), &darterv1.HostEventsRequest{Follow: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.announce("a", 0, "10.0.0.1")
+		if e, err := stream.Recv(); err != nil || e.GetHostId() != "a" {
+			t.Fatalf("%v, %v", e, err)
+		}
+		began := time.Now()
+		r.stop()
+		if took := time.Since(began); took > time.Second {
+			t.Errorf("the stop took %s", took)
+		}
+		if _, err := stream.Recv(); status.Code(err) != codes.Unavailable {
+			t.Errorf("the follower got %v", err)
+		}
+	})
+}

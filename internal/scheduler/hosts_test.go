@@ -190,6 +190,38 @@ func TestWhatAHostDoesNotHoldIsNotOfferedAgain(t *testing.T) {
 	})
 }
 
+// TestParentsThatAnsweredAreWell: two children that lost a parent put its host in doubt, unless it answered them.
+func TestParentsThatAnsweredAreWell(t *testing.T) {
+	for _, answered := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			r := start(t, nil) // nobody answers probes
+			defer r.stop()
+			l := r.lessee("parent", "10.0.0.5", one)
+			l.begin()
+			defer l.cancel()
+			for i := range 2 {
+				name := "child" + strconv.Itoa(i)
+				r.announce(name, 0, "10.0.0."+strconv.Itoa(10+i))
+				k := r.open(name, name+"-1")
+				defer k.cancel()
+				k.register(download())
+				k.expect("parents parent@" + string(one))
+				why := wire.LostDescription(answered, "it drains")
+				k.send(&schedulerv2.AnnouncePeerRequest{Request: &schedulerv2.AnnouncePeerRequest_ReschedulePeerRequest{
+					ReschedulePeerRequest: &schedulerv2.ReschedulePeerRequest{CandidateParents: []*commonv2.Peer{{Id: "parent@" + string(one)}}, Description: &why}}})
+			}
+			time.Sleep(time.Second)
+			want := darter.Suspect
+			if answered {
+				want = darter.Alive
+			}
+			if v := r.view("parent"); v.Verdict != want {
+				t.Errorf("answered %t: the host is %s, want %s", answered, v.Verdict, want)
+			}
+		})
+	}
+}
+
 // TestThoseWhoLeaveFieldsOutAreNotBelieved: a plain client that does not say whether a failure stays has not said that it does.
 func TestThoseWhoLeaveFieldsOutAreNotBelieved(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -292,6 +324,35 @@ func TestTombstonesAndDrainsSurviveARestart(t *testing.T) {
 		r.announce("drained", 0, "10.0.0.6")
 		if v := r.view("drained"); v.Verdict != darter.Draining {
 			t.Errorf("the drained host is %s", v.Verdict)
+		}
+	})
+}
+
+// TestWhatAnAnnouncementSaysOfTheStore is read, and nonsense counts as not said.
+func TestWhatAnAnnouncementSaysOfTheStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := start(t, nil)
+		defer r.stop()
+		for i, c := range []struct {
+			store, keeps string
+			want         darter.StorageID
+			keep         time.Duration
+		}{
+			{"9f86d081884c7d65", "3600", 0x9f86d081884c7d65, time.Hour},
+			{"", "", 0, 0},
+			{"10000000000000000", "-1", 0, 0},
+			{"nonsense", "4294967295", 0, 365 * 24 * time.Hour},
+			{"0", "4294967296", 0, 0},
+		} {
+			ctx := metadata.AppendToOutgoingContext(native(t.Context()), wire.MetaStorage, c.store, wire.MetaKeeps, c.keeps)
+			id := "host" + strconv.Itoa(i)
+			_, err := r.client.AnnounceHost(ctx, &schedulerv2.AnnounceHostRequest{Host: &commonv2.Host{Id: id, Hostname: id, Ip: "10.0.0.1", Port: 4000, DownloadPort: 4000}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if h := r.view(id).Host; h.Storage != c.want || h.Keeps != c.keep {
+				t.Errorf("%q and %q were read as %x and %s", c.store, c.keeps, h.Storage, h.Keeps)
+			}
 		}
 	})
 }

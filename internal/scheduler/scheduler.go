@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
 	"time"
 
 	"google.golang.org/grpc"
@@ -88,6 +89,10 @@ func New(cfg Config) (*Scheduler, error) {
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Throttled == nil {
+		q := newQuota(os.DirFS("/"))
+		cfg.Throttled = func() bool { return q.throttled(time.Now()) }
 	}
 	server, err := rpc.New(cfg.Config)
 	if err != nil {

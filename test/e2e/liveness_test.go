@@ -195,6 +195,7 @@ func TestSchedulerRestartForgetsNobodyAndLearnsTheInventory(t *testing.T) {
 			w.Follow()
 			w.Holds(ctx, w.Daemons[0], i+1) // which nobody asked for since
 			w.Heard(ctx, w.Daemons[1], down)
+			w.Counts(ctx, "leases", float64(3-i)) // to be heard, an answer to a probe would do
 			w.served(ctx, w.Daemons[1], o, path, content, page)
 			w.Counts(ctx, "inventory_comparisons_total", 1)
 		})

@@ -3,15 +3,17 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
-// sim runs the seeded worlds (TestSimulation, which reads SEED): one seed, or new ones until the time is
-// up. A seed that fails is printed, so that it can be run again.
+// sim runs the seeded worlds (TestSimulation, which reads SEED): one seed, and prints what happened, or new ones until the
+// time is up. A seed that fails is printed, so that it can be run again.
 func sim(ctx context.Context, root string, seed uint64, limit time.Duration) error {
 	all, err := find(root)
 	if err != nil {
@@ -32,17 +34,19 @@ func sim(ctx context.Context, root string, seed uint64, limit time.Duration) err
 		if err := build.Run(); err != nil {
 			return fmt.Errorf("build the tests of %s: %w", folder, err)
 		}
-		if err := worlds(ctx, binary, filepath.Join(root, folder), seed, limit); err != nil {
+		if seed != 0 {
+			err = tell(ctx, os.Stdout, binary, filepath.Join(root, folder), filepath.ToSlash(folder), seed)
+		} else {
+			err = worlds(ctx, binary, filepath.Join(root, folder), limit)
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func worlds(ctx context.Context, binary, folder string, seed uint64, limit time.Duration) error {
-	if seed != 0 {
-		return world(ctx, binary, folder, seed)
-	}
+func worlds(ctx context.Context, binary, folder string, limit time.Duration) error {
 	begun, ran := time.Now(), 0
 	for ; time.Since(begun) < limit && ctx.Err() == nil; ran++ {
 		if err := world(ctx, binary, folder, rand.Uint64()); err != nil {
@@ -54,10 +58,41 @@ func worlds(ctx context.Context, binary, folder string, seed uint64, limit time.
 }
 
 func world(ctx context.Context, binary, folder string, seed uint64) error {
-	cmd := exec.CommandContext(ctx, binary, "-test.run=^TestSimulation$", "-test.timeout=5m")
-	cmd.Dir, cmd.Env = folder, append(os.Environ(), fmt.Sprintf("SEED=%d", seed))
-	if out, err := cmd.CombinedOutput(); err != nil {
+	out, err := play(ctx, binary, folder, seed)
+	if err != nil {
 		return fmt.Errorf("seed %d of %s: %w\n%s\nagain: make sim SEED=%d", seed, folder, err, out, seed)
 	}
 	return nil
+}
+
+func play(ctx context.Context, binary, folder string, seed uint64, flags ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, binary, append(flags, "-test.run=^TestSimulation$", "-test.timeout=5m")...)
+	cmd.Dir, cmd.Env = folder, append(os.Environ(), fmt.Sprintf("SEED=%d", seed))
+	return cmd.CombinedOutput()
+}
+
+// tell plays one seed and prints what happened in that world: the same seed, the same bytes.
+func tell(ctx context.Context, w io.Writer, binary, folder, name string, seed uint64) error {
+	out, err := play(ctx, binary, folder, seed, "-test.v")
+	fmt.Fprintf(w, "== %s, seed %d\n", name, seed)
+	for line := range strings.Lines(string(out)) {
+		if !ofTest(line) {
+			fmt.Fprint(w, line)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("seed %d of %s: %w", seed, name, err)
+	}
+	return nil
+}
+
+// ofTest reports whether a line is the test binary's own: how long it took is no part of the world.
+func ofTest(line string) bool {
+	line = strings.TrimSpace(line)
+	for _, own := range []string{"=== ", "--- "} {
+		if strings.HasPrefix(line, own) {
+			return true
+		}
+	}
+	return line == "PASS" || line == "FAIL"
 }

@@ -58,6 +58,34 @@ func TestAParentWithoutTheTaskIsTakenAtItsWord(t *testing.T) {
 	}
 }
 
+// TestAParentWithAnotherVersionIsWell: the scheduler hears that it is of no use, and that it answered.
+func TestAParentWithAnotherVersionIsWell(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, 8<<20)
+		a, b := w.node("a", true), w.node("b", true)
+		if _, _, err := a.get(t.Context(), w.want()); err != nil {
+			t.Fatal(err)
+		}
+		w.origin.version = "etag:2"
+		if _, _, err := b.get(t.Context(), w.want()); err != nil {
+			t.Fatal(err)
+		}
+		lost := 0
+		for _, r := range w.sched.reports(b) {
+			if r.Kind == darter.NeedOthers && len(r.Lost) > 0 {
+				if lost++; !r.Answered {
+					t.Errorf("it is said not to answer: %+v", r)
+				}
+			}
+		}
+		if lost == 0 {
+			t.Error("the scheduler did not hear that it is of no use")
+		}
+		a.stop()
+		b.stop()
+	})
+}
+
 // reports returns all that a node said.
 func (s *scheduler) reports(n *node) (all []darter.Report) {
 	s.mu.Lock()

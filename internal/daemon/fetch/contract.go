@@ -38,7 +38,8 @@ type Conversation interface {
 type Neighbours interface {
 	// Watch reports which of the wanted pieces p holds, as it gets them, until ctx ends, p has
 	// reported all of them (nil), or the link breaks. A parent that holds another version of the content
-	// is darter.Conflict; heard is called from one goroutine.
+	// is darter.Conflict, one that does not hold the task darter.NotFound, and one that says that it cannot go on
+	// darter.Denied: these are well. heard is called from one goroutine.
 	Watch(ctx context.Context, t darter.TaskID, version string, p darter.Parent, wanted darter.PieceSet, heard func(darter.Holding)) error
 	// Alive asks p for a sign of life and returns nil as soon as it gives one, of whatever kind.
 	Alive(ctx context.Context, p darter.Parent) error

@@ -21,6 +21,7 @@ type link struct {
 	live   bool // the stream of its holdings is open
 	lost   bool // it really failed
 	bare   bool // it answered that it does not hold the task
+	well   bool // it is lost, but it answered
 	vigil  vigil
 }
 
@@ -185,10 +186,11 @@ func (l *loop) unlinked(k *link, err error) {
 		}
 		return
 	}
-	reason := Gone
-	if darter.KindOf(err) == darter.Conflict {
+	reason, kind := Gone, darter.KindOf(err)
+	if kind == darter.Conflict {
 		reason = OldVersion
 	}
+	k.well = kind == darter.Conflict || kind == darter.Denied
 	l.lose(k, reason)
 }
 
@@ -222,11 +224,11 @@ func (l *loop) liveLinks() int {
 	return n
 }
 
-// lostParents returns the parents that really failed, in a fixed order.
+// lostParents returns the parents that do not answer, in a fixed order.
 func (l *loop) lostParents() []darter.Parent {
 	var out []darter.Parent
 	for _, k := range l.links {
-		if k.lost {
+		if k.lost && !k.well {
 			out = append(out, k.parent)
 		}
 	}

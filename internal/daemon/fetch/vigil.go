@@ -108,7 +108,7 @@ func (l *loop) lose(k *link, why FailReason) {
 	}
 	l.failed(k.parent.Peer, why)
 	if l.talk != nil {
-		l.talk.Report(darter.Report{Kind: darter.NeedOthers, Lost: []darter.Parent{k.parent}})
+		l.talk.Report(darter.Report{Kind: darter.NeedOthers, Lost: []darter.Parent{k.parent}, Answered: k.well})
 		l.askedFor = now()
 	}
 }

@@ -119,7 +119,8 @@ func (n *Neighbours) Alive(ctx context.Context, p darter.Parent) error {
 // Watch reports which of the wanted pieces p holds, as it gets them, until p has reported all it can (nil),
 // ctx ends, or the link breaks. A parent that holds another version of the content is darter.Conflict, one
 // that names pieces nobody asked for darter.Corrupt, one that cannot be reached or names no piece server
-// darter.Unavailable, one that falls silent darter.TimedOut.
+// darter.Unavailable, one that falls silent darter.TimedOut. One that answers, and does not hold the task, is darter.NotFound; one
+// that answers that it cannot go on is darter.Denied.
 func (n *Neighbours) Watch(ctx context.Context, t darter.TaskID, version string, p darter.Parent, wanted darter.PieceSet,
 	heard func(darter.Holding),
 ) error {

@@ -15,8 +15,10 @@ import (
 	dfdaemonv2 "d7y.io/api/v2/pkg/apis/dfdaemon/v2"
 	"github.com/stretchr/testify/require"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
 
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/api/wire"
@@ -294,4 +296,30 @@ func (p upPieces) Follow(id darter.TaskID, n uint32) (vortex.Arrival, error) {
 		return vortex.Arrival{}, err
 	}
 	return vortex.Arrival{Span: t.Meta().Layout.Span(n), Following: f}, nil
+}
+
+// TestWatchTellsAnAnswerFromSilence: what the parent itself says is no sign that it cannot be reached.
+func TestWatchTellsAnAnswerFromSilence(t *testing.T) {
+	for name, c := range map[string]struct {
+		err  error
+		kind darter.Kind
+	}{
+		"ours, and its download failed": {wire.Status(&darter.Error{Kind: darter.Unavailable, Op: "sync", Err: errors.New("the origin is gone")}), darter.Denied},
+		"ours, and it drains":           {wire.Status(shuttingDown("sync")), darter.Denied},
+		"ours, without the task":        {wire.Status(&darter.Error{Kind: darter.NotFound, Op: "sync"}), darter.NotFound},
+		"ours, with another version":    {wire.Status(&darter.Error{Kind: darter.Conflict, Op: "sync"}), darter.Conflict},
+		"plain, without the task":       {status.Error(codes.NotFound, "no"), darter.NotFound},
+		"plain, and it refuses":         {status.Error(codes.InvalidArgument, "no"), darter.Denied},
+		"a proxy, or gRPC itself":       {status.Error(codes.Unavailable, "no"), darter.Unavailable},
+	} {
+		t.Run(name, func(t *testing.T) {
+			watch(t, func(_ *dfdaemonv2.SyncPiecesRequest, stream dfdaemonv2.DfdaemonUpload_SyncPiecesServer) error {
+				_ = stream.SendHeader(nil)
+				return c.err
+			}, func(t *testing.T, n *Neighbours) {
+				err := n.Watch(t.Context(), upTask, "", parentHost, darter.Pieces(0, 1), func(darter.Holding) {})
+				require.Equal(t, c.kind, darter.KindOf(err), "%v", err)
+			})
+		})
+	}
 }

@@ -130,5 +130,9 @@ func (w *watching) explain(ctx context.Context, err error) error {
 		}
 		return &darter.Error{Kind: darter.Unavailable, Op: w.op, Err: cause}
 	}
-	return wire.FromStatus(w.op, err)
+	e := wire.FromStatus(w.op, err)
+	if kind := darter.KindOf(e); wire.Answered(err) && kind != darter.NotFound && kind != darter.Conflict {
+		return &darter.Error{Kind: darter.Denied, Op: w.op, Err: e}
+	}
+	return e
 }

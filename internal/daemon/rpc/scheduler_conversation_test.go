@@ -152,13 +152,13 @@ func TestReschedulingEchoesCandidatesWordForWord(t *testing.T) {
 				conv := r.register()
 				first := <-conv.Advice()
 				<-conv.Advice()
-				conv.Report(darter.Report{Kind: darter.NeedOthers, Lost: first.Parents[:1]})
+				conv.Report(darter.Report{Kind: darter.NeedOthers, Lost: first.Parents[:1], Answered: true})
 				if err := conv.Finish(t.Context(), darter.Outcome{Err: errors.New("no use")}); err != nil {
 					t.Fatal(err)
 				}
 				got := f.messages()[1].GetReschedulePeerRequest()
 				same := slices.EqualFunc(got.GetCandidateParents(), c.want, func(a, b *commonv2.Peer) bool { return proto.Equal(a, b) })
-				if !same || got.GetDescription() == "" {
+				if !same || got.GetDescription() == "" || wire.ParseLostDescription(got.GetDescription()) != c.native {
 					t.Errorf("echoed %v, want %v", got, c.want)
 				}
 			})

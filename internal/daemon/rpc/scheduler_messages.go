@@ -51,11 +51,20 @@ func (c *Conversation) message(r darter.Report) *schedulerv2.AnnouncePeerRequest
 			DownloadPieceBackToSourceFailedRequest: wire.FromPieceSourceFailed(r.Piece.Number, backendOf(r.Err))}
 	case darter.NeedOthers:
 		m.Request = &schedulerv2.AnnouncePeerRequest_ReschedulePeerRequest{ReschedulePeerRequest: &schedulerv2.ReschedulePeerRequest{
-			CandidateParents: c.echo(r.Lost), Description: describe(r.Err, "not all pieces are downloaded from parent")}}
+			CandidateParents: c.echo(r.Lost), Description: c.whyOthers(r)}}
 	default:
 		return nil
 	}
 	return m
+}
+
+// whyOthers describes why others are needed, for people, and to our own schedulers also whether the lost ones are well.
+func (c *Conversation) whyOthers(r darter.Report) *string {
+	why := describe(r.Err, "not all pieces are downloaded from parent")
+	if is, _ := c.m.isNative(); is {
+		*why = wire.LostDescription(r.Answered, *why)
+	}
+	return why
 }
 
 // lasting reports whether a failure is to be told as one that stays: the parent does not hold the task. A plain Dragonfly

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -325,6 +326,31 @@ func TestHealthAsksOutsideTheSetAsWell(t *testing.T) {
 		}
 		if _, err := r.ListHosts(t.Context()); darter.KindOf(err) != darter.Unavailable {
 			t.Errorf("ListHosts without schedulers: %v", err)
+		}
+	})
+}
+
+// TestAnnouncementsNameRunAndStore: what the API has no field for, and nothing where nothing is known.
+func TestAnnouncementsNameRunAndStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		defer r.end()
+		f := &fakeScheduler{native: true}
+		r.serve(one, f)
+		r.Set([]netip.AddrPort{one})
+		h := darter.Host{ID: "h", Hostname: "h", IP: netip.MustParseAddr("10.0.0.1"), Port: 4000}
+		for i, want := range []map[string]string{{}, {wire.MetaEpoch: "9", wire.MetaStorage: "ffffffffffffffff", wire.MetaKeeps: "3600"}} {
+			if i > 0 {
+				h.Epoch, h.Storage, h.Keeps = 9, 1<<64-1, time.Hour
+			}
+			if err := r.AnnounceHost(t.Context(), one, h); err != nil {
+				t.Fatal(err)
+			}
+			for _, key := range []string{wire.MetaEpoch, wire.MetaStorage, wire.MetaKeeps} {
+				if got := strings.Join(f.metadata[i].Get(key), ","); got != want[key] {
+					t.Errorf("announcement %d: %s is %q, want %q", i, key, got, want[key])
+				}
+			}
 		}
 	})
 }

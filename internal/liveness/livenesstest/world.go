@@ -43,6 +43,7 @@ type Result struct {
 	Offline      int           // verdicts
 	Forgotten    int           // verdicts
 	FalseOffline int           // hosts that were up, connected, and called offline
+	Guarded      int           // times that the guard of a zone, or of all, tripped
 	Slowest      time.Duration // from the last word of a host of ours that died to its being suspect
 	MostItems    int           // of one step
 }
@@ -275,6 +276,9 @@ func (w *World) effect(e liveness.Effect) {
 		}
 	case liveness.GuardChanged:
 		w.tell(e.String())
+		if e.From == liveness.GuardOpen {
+			w.result.Guarded++
+		}
 		if e.Zone == (liveness.Zone{}) {
 			w.self = e.To == liveness.GuardSelf
 			return

@@ -318,7 +318,8 @@ func (c *conversation) reschedule(m *schedulerv2.ReschedulePeerRequest) {
 		}
 	}
 	tell(c.hub.cfg.Events.Rescheduled, Rescheduled{Kind: c.kind, Lost: len(lost)})
-	c.hub.said(c.host, c.native, swarm.Rescheduled{Peer: c.peer, Lost: lost})
+	blames := c.native && !wire.ParseLostDescription(m.GetDescription())
+	c.hub.said(c.host, blames, swarm.Rescheduled{Peer: c.peer, Lost: lost})
 }
 
 // forSeed is the request that a seed gets on behalf of a child: the same, except that it is to go to

@@ -74,8 +74,9 @@ func (h *hub) step(ev swarm.Event) {
 	h.report(out)
 }
 
-// said feeds what a host says of one of its peers: also a sign of its life, and at times of another's.
-func (h *hub) said(host darter.HostID, native bool, ev swarm.Event) {
+// said feeds what a host says of one of its peers: also a sign of its life, and at times of another's. blames tells whether the
+// parents that it names as lost are those that it cannot reach.
+func (h *hub) said(host darter.HostID, blames bool, ev swarm.Event) {
 	h.mu.Lock()
 	out := h.heardLocked(host)
 	switch ev := ev.(type) {
@@ -86,7 +87,7 @@ func (h *hub) said(host darter.HostID, native bool, ev swarm.Event) {
 			out = append(out, h.unreachedLocked(host, ev.Parent)...)
 		}
 	case swarm.Rescheduled:
-		if native { // ours names whom it cannot reach; a plain client names all that it was ever told of
+		if blames { // one of ours; a plain client names all that it was ever told of
 			for _, p := range ev.Lost {
 				out = append(out, h.unreachedLocked(host, p)...)
 			}

@@ -166,7 +166,7 @@ func (s *LeaseServer) Stop() {
 func (s *LeaseServer) Wait() { s.workers.Wait() }
 
 func errStopping() error {
-	return &darter.Error{Kind: darter.Unavailable, Op: "keep a lease", Err: errors.New("the scheduler stops"), Hint: "open another one; the scheduler comes back, or the set of schedulers changes"}
+	return &darter.Error{Kind: darter.Unavailable, Op: "keep a stream", Err: errors.New("the scheduler stops"), Hint: "open another one; the scheduler comes back, or the set of schedulers changes"}
 }
 
 // Lease serves one host's stream.

@@ -23,6 +23,16 @@ func (h *hub) HostPage(from, limit int) ([]darter.HostStatus, int) {
 	return out, next
 }
 
+// HostTable returns every host. One that comes and goes meanwhile may be missing.
+func (h *hub) HostTable() (out []darter.HostStatus) {
+	for from := 0; from >= 0; {
+		var page []darter.HostStatus
+		page, from = h.HostPage(from, hostsAtOnce)
+		out = append(out, page...)
+	}
+	return out
+}
+
 // HostStatus implements shown.
 func (h *hub) HostStatus(id darter.HostID) (darter.HostStatus, bool) {
 	h.mu.Lock()
@@ -65,8 +75,15 @@ func (h *hub) thoughtLocked(out darter.HostStatus, s liveness.HostState) darter.
 	return out
 }
 
-// EventsAfter implements shown. What the feed dropped already of one host, its own history may still know.
-func (h *hub) EventsAfter(host darter.HostID, after uint64, limit int) eventPage {
+// EventsAfter returns events that are kept after a sequence number, the number to go on with, and a channel that is closed at the
+// next one. Of all hosts it returns at most limit.
+func (h *hub) EventsAfter(host darter.HostID, after uint64, limit int) ([]darter.HostEvent, uint64, <-chan struct{}) {
+	p := h.EventPage(host, after, limit)
+	return p.events, p.next, p.more
+}
+
+// EventPage implements shown. What the feed dropped already of one host, its own history may still know.
+func (h *hub) EventPage(host darter.HostID, after uint64, limit int) eventPage {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	r, p := h.mu.roster, eventPage{run: h.run, more: h.mu.changed}
@@ -192,9 +209,15 @@ func (h *hub) ReleaseZone(zone string, confirm bool, lift time.Duration, why str
 			return z, err
 		}
 	}
-	var ev liveness.Evidence = liveness.Override{Zone: at, All: all, Until: time.Now().Add(lift)}
-	if confirm {
+	var ev liveness.Evidence
+	switch {
+	case confirm:
 		ev = liveness.Confirm{Zone: at, All: all}
+	case lift > 0:
+		ev = liveness.Override{Zone: at, All: all, Until: time.Now().Add(lift)}
+	default:
+		ev = liveness.Override{Zone: at, All: all}
+		what = "put back the guard over zone"
 	}
 	h.mu.Lock()
 	out := h.judgeLocked(ev)

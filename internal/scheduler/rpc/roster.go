@@ -18,9 +18,9 @@ type shown interface {
 	HostPage(from, limit int) ([]darter.HostStatus, int)
 	// HostStatus also knows hosts of which only a tombstone is left.
 	HostStatus(darter.HostID) (darter.HostStatus, bool)
-	// EventsAfter returns events that are kept after a sequence number. Of all hosts it returns at most limit; of one
+	// EventPage returns events that are kept after a sequence number. Of all hosts it returns at most limit; of one
 	// host whatever is kept.
-	EventsAfter(host darter.HostID, after uint64, limit int) eventPage
+	EventPage(host darter.HostID, after uint64, limit int) eventPage
 	Zones() (zones []darter.ZoneStatus, selfHealth float64)
 	Policy() darter.PolicyStatus
 }
@@ -53,6 +53,7 @@ type rosterService struct {
 	shown shown
 	// send runs what sends, and gives a caller up who does not read.
 	send func(func() error) error
+	over <-chan struct{} // closed when streams are to end
 }
 
 func (s *rosterService) HostTable(_ *darterv1.HostTableRequest, out grpc.ServerStreamingServer[darterv1.HostStatus]) error {
@@ -85,9 +86,9 @@ func (s *rosterService) ShowHost(_ context.Context, m *darterv1.ShowHostRequest)
 func (s *rosterService) HostEvents(m *darterv1.HostEventsRequest, out grpc.ServerStreamingServer[darterv1.HostEvent]) error {
 	host, after, sent := darter.HostID(m.GetHostId()), m.GetAfter(), false
 	resumed := after > 0 // who begins anew misses nothing
-	page := s.shown.EventsAfter(host, after, eventsAtOnce)
+	page := s.shown.EventPage(host, after, eventsAtOnce)
 	if m.GetRun() != 0 && m.GetRun() != page.run { // the number is of an earlier run
-		page = s.shown.EventsAfter(host, 0, eventsAtOnce)
+		page = s.shown.EventPage(host, 0, eventsAtOnce)
 		page.events = slices.Insert(page.events, 0, darter.HostEvent{Gap: true, Seq: page.missed})
 		resumed = false
 	}
@@ -109,12 +110,14 @@ func (s *rosterService) HostEvents(m *darterv1.HostEventsRequest, out grpc.Serve
 		if !full {
 			select {
 			case <-page.more:
+			case <-s.over:
+				return wire.Status(errStopping())
 			case <-out.Context().Done():
 				return nil
 			}
 		}
 		after, resumed = page.next, true
-		page = s.shown.EventsAfter(host, after, eventsAtOnce)
+		page = s.shown.EventPage(host, after, eventsAtOnce)
 	}
 }
 

@@ -57,7 +57,7 @@ func (s *Server) Run(ctx context.Context, listen net.Listener, opts ...grpc.Serv
 func (s *Server) RunOperator(ctx context.Context, listen net.Listener) error {
 	server := grpc.NewServer(grpc.ChainUnaryInterceptor(s.unary), grpc.MaxRecvMsgSize(maxMessage))
 	darterv1.RegisterOperatorServer(server, &operatorService{changed: s.hub})
-	darterv1.RegisterRosterServer(server, &rosterService{shown: s.hub, send: s.send})
+	darterv1.RegisterRosterServer(server, s.roster())
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
 		if err := server.Serve(listen); err != nil && !errors.Is(err, grpc.ErrServerStopped) {
@@ -87,7 +87,7 @@ func (s *Server) grpcServer(opts []grpc.ServerOption) (*grpc.Server, *health.Ser
 	}, opts...)...)
 	schedulerv2.RegisterSchedulerServer(server, s)
 	s.leases.Register(server)
-	darterv1.RegisterRosterServer(server, &rosterService{shown: s.hub, send: s.send})
+	darterv1.RegisterRosterServer(server, s.roster())
 	up := health.NewServer()
 	healthv1.RegisterHealthServer(server, up)
 	return server, up
@@ -95,6 +95,7 @@ func (s *Server) grpcServer(opts []grpc.ServerOption) (*grpc.Server, *health.Ser
 
 // shutdown ends the streams and waits for their handlers, for a while.
 func (s *Server) shutdown(server *grpc.Server) {
+	close(s.over)
 	s.leases.Stop()
 	s.hub.stop(&darter.Error{Kind: darter.Unavailable, Op: "schedule", Err: errors.New("the scheduler stops"), Hint: "register with another scheduler, or go to the source"})
 	cut := time.AfterFunc(s.cfg.StopTimeout, server.Stop)

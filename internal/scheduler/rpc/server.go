@@ -28,6 +28,7 @@ type Server struct {
 	seeds   *seeds
 	leases  *LeaseServer
 	readers sync.WaitGroup
+	over    chan struct{} // closed when the streams are to end
 }
 
 // New returns a service that knows nothing yet. Run serves it.
@@ -45,7 +46,11 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	h.prompt = leases.Prompt
-	return &Server{cfg: cfg, hub: h, seeds: newSeeds(cfg, h), leases: leases}, nil
+	return &Server{cfg: cfg, hub: h, seeds: newSeeds(cfg, h), leases: leases, over: make(chan struct{})}, nil
+}
+
+func (s *Server) roster() *rosterService {
+	return &rosterService{shown: s.hub, send: s.send, over: s.over}
 }
 
 // Known is a host as it is to be known after a restart.

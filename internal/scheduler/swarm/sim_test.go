@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"os"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -36,7 +37,11 @@ func TestSimulation(t *testing.T) {
 		from, seeds = n, 1
 	}
 	for seed := from; seed < from+uint64(seeds); seed++ {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { simulate(t, seed, 250) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			if log := simulate(t, seed, 250); seeds == 1 && testing.Verbose() {
+				fmt.Println(strings.Join(log, "\n"))
+			}
+		})
 	}
 }
 
