@@ -63,6 +63,16 @@ func (b book) ClusterIDs(ctx context.Context) ([]uint64, error) {
 	return out, nil
 }
 
+// names returns the id of each cluster by its number.
+func (b book) names(ctx context.Context) (map[uint64]string, error) {
+	all, err := b.clusters(ctx)
+	out := make(map[uint64]string, len(all))
+	for _, c := range all {
+		out[uint64(c.CompatID)] = c.ID
+	}
+	return out, err
+}
+
 // controlFeature is what our own schedulers announce beside Dragonfly's features: they fetch their work themselves.
 const controlFeature = "darter.control"
 

@@ -50,7 +50,8 @@ func (m *Manager) openAPI(ctx context.Context) (*surface, error) {
 	systemrest.Register(s.API, systemrest.System{Version: m.cfg.Version, Commit: m.cfg.Commit, Go: runtime.Version(), Started: time.Now().UTC()},
 		func(ctx context.Context) (bool, []systemrest.Component) { return s.components(ctx, r) })
 	authrest.Register(s.API, s.front, authrest.Rooms{Accounts: r.Accounts, Desk: r.Desk, Secure: secure})
-	catalogrest.Register(s.API, catalogrest.Rooms{DB: r.DB, Catalog: r.Catalog})
+	catalogrest.Register(s.API, catalogrest.Rooms{DB: r.DB, Catalog: r.Catalog, Matcher: matcher{m}, Orders: commands{r}})
+	r.work(s.API)
 	if err := s.Finish(); err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/darter-p2p/darter/internal/manager/catalog"
 	"github.com/darter-p2p/darter/internal/manager/jobs"
 	jobsrpc "github.com/darter-p2p/darter/internal/manager/jobs/rpc"
+	"github.com/darter-p2p/darter/internal/manager/notify"
 	"github.com/darter-p2p/darter/internal/manager/records"
 	"github.com/darter-p2p/darter/internal/manager/rpc"
 	"github.com/darter-p2p/darter/internal/pki"
@@ -60,6 +61,7 @@ type Events struct {
 	Jobs     jobs.Events
 	Control  jobsrpc.Events
 	Records  records.Events
+	Notify   notify.Events
 	REST     rest.Events
 }
 
