@@ -92,6 +92,9 @@ func answer(status int, body string, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		for i := 0; i < len(header); i += 2 {
+			if header[i] == "Content-Type" {
+				w.Header().Del(header[i])
+			}
 			w.Header().Add(header[i], header[i+1])
 		}
 		w.WriteHeader(status)
