@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -66,7 +67,7 @@ func openRooms(ctx context.Context, cfg *Config) (_ *Rooms, err error) {
 		}
 	}()
 	r.Replica = replica(r.DB)
-	if r.Box, err = openBox(cfg.path("secret.key")); err != nil {
+	if r.Box, err = openBox(cfg.KeyFile); err != nil {
 		return nil, err
 	}
 	if r.Egress, err = newEgress(cfg.Egress, cfg.Own); err != nil {
@@ -76,6 +77,9 @@ func openRooms(ctx context.Context, cfg *Config) (_ *Rooms, err error) {
 		if err = build(ctx, cfg); err != nil {
 			return nil, err
 		}
+	}
+	if err = r.checkKey(ctx, cfg.KeyFile); err != nil {
+		return nil, err
 	}
 	if err = r.firstCluster(ctx); err != nil {
 		return nil, err
@@ -99,6 +103,28 @@ func openBox(path string) (*secretbox.Box, error) {
 		return nil, err
 	}
 	return secretbox.Load(path)
+}
+
+// checkKey makes sure that all managers of a database seal with the same keys: else one could not open what another
+// has sealed, and that would show only when it is needed.
+func (r *Rooms) checkKey(ctx context.Context, file string) error {
+	const place = "key check"
+	sealed, err := r.Box.Seal([]byte("darter"), place)
+	if err != nil {
+		return err
+	}
+	text, err := r.Catalog.Agree(ctx, "key-check", hex.EncodeToString(sealed))
+	if err != nil {
+		return err
+	}
+	if sealed, err = hex.DecodeString(text); err == nil {
+		_, err = r.Box.Open(sealed, place)
+	}
+	if err != nil {
+		return &darter.Error{Kind: darter.Conflict, Op: "check key file " + file, Err: err,
+			Hint: "the secrets in this database are sealed under another key file: copy it from a manager that has it, or name it with --secret-key"}
+	}
+	return nil
 }
 
 func (r *Rooms) openCatalog(_ context.Context, cfg *Config) (err error) {
