@@ -209,8 +209,8 @@ func TestPlansSayWhatWouldGoAndWhy(t *testing.T) {
 func TestAPolicyIsTriedBeforeItHolds(t *testing.T) {
 	d := newDesk(t)
 	d.in = "rules: [{after: 3d}]\n"
-	d.on("GET /v1/gc/policies/job", ok(`{"kind":"job","version":0,"in_force":true,"body":{},"diff":[]}`, "ETag", `"0"`))
-	d.on("PUT /v1/gc/policies/job", ok(`{"kind":"job","version":1,"body":{},"diff":[{"path":"rules/0/after","before":"\"7d\"","after":"\"3d\""}]}`))
+	d.on("GET /v1/gc/policies/job", ok(`{"kind":"job","version":0,"in_force":true,"body":{"rules":[{"after":"7d"}],"rate":0},"diff":[]}`, "ETag", `"0"`))
+	d.on("PUT /v1/gc/policies/job", ok(`{"kind":"job","version":1,"body":{"rules":[{"after":"3d"}],"rate":0},"diff":[{"path":"rate","after":"0"}]}`))
 	d.on("POST /v1/gc/policies/job:simulate", ok(`{"now":{"eligible":10,"total":2000},"then":{"eligible":1500,"total":2000,"confirm":"more than half"},"newly":1490}`))
 	require.Equal(t, cli.ExitOK, d.run("gc", "policy", "set", "job", "-", "--dry-run", "--reason", "x"), d.err.String())
 	require.Equal(t, "dry_run=true&reason=x", d.last("PUT /v1/gc/policies/job").query)
