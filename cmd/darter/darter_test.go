@@ -11,6 +11,7 @@ import (
 	neturl "net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -27,7 +28,10 @@ import (
 	"github.com/darter-p2p/darter/internal/config"
 	"github.com/darter-p2p/darter/internal/daemon"
 	"github.com/darter-p2p/darter/internal/database"
+	"github.com/darter-p2p/darter/internal/manager/catalog"
+	"github.com/darter-p2p/darter/internal/manager/fleet"
 	"github.com/darter-p2p/darter/internal/manager/jobs"
+	managernotify "github.com/darter-p2p/darter/internal/manager/notify"
 )
 
 var update = flag.Bool("update", false, "rewrite docs/reference/cli.md")
@@ -187,6 +191,45 @@ func TestAJobOfTheManagerRunsInUp(t *testing.T) {
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(content, data))
 	require.Equal(t, before, asked.Load(), "the content was here")
+}
+
+// TestTheManagerSeesHostsAndOrdersThem follows the daemon's host through the scheduler to the manager's journal, and an
+// order back.
+func TestTheManagerSeesHostsAndOrdersThem(t *testing.T) {
+	p := testProcess(t, "up")
+	defer p.close()
+	require.NoError(t, p.up(t.Context(), "127.0.0.1"))
+	defer running(t, p)()
+	rooms := p.manager.Rooms()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	given, told := "", []string(nil)
+	for page, err := range rooms.News.Tail(ctx, managernotify.Filter{Types: []string{"host.*"}}, 0) {
+		require.NoError(t, err)
+		for _, e := range page.Events {
+			told = append(told, e.Type)
+			if e.Type == "host.alive" && given == "" {
+				given, err = rooms.Fleet.Give(ctx, fleet.Order{Verb: fleet.Drain, Whom: strings.TrimPrefix(e.Resource, "hosts/"), Reason: "a new disk"})
+				require.NoError(t, err)
+			}
+		}
+		if slices.Contains(told, "host.draining") {
+			break
+		}
+	}
+	require.Equal(t, []string{"host.alive", "host.draining"}, told)
+	hosts, err := rooms.Catalog.Hosts(t.Context(), catalog.HostFilter{})
+	require.NoError(t, err)
+	require.Len(t, hosts, 1)
+	require.Equal(t, "seed", hosts[0].Kind)
+	events, err := rooms.Catalog.HostEvents(t.Context(), hosts[0].ID, "", 10)
+	require.NoError(t, err)
+	require.Len(t, events, 2)
+	require.Contains(t, events[0].Detail, "drain asked")
+	_, said, err := rooms.Fleet.Show(t.Context(), given)
+	require.NoError(t, err)
+	require.Len(t, said, 1)
+	require.Empty(t, said[0].Error)
 }
 
 // TestUpServesGetAndStops runs all roles in this process and fetches through them.

@@ -17,6 +17,7 @@ import (
 	"github.com/darter-p2p/darter/internal/config"
 	"github.com/darter-p2p/darter/internal/egress"
 	"github.com/darter-p2p/darter/internal/manager"
+	"github.com/darter-p2p/darter/internal/manager/auth/oidc"
 	"github.com/darter-p2p/darter/internal/privatefile"
 	"github.com/darter-p2p/darter/internal/telemetry"
 )
@@ -63,10 +64,13 @@ func (p *process) addManager(ctx context.Context, schedulers []manager.Scheduler
 	if cfg.Setup, err = setupSecret(c.SetupFile); err != nil {
 		return err
 	}
+	if cfg.OIDC, err = identityProvider(c.OIDCFile); err != nil {
+		return err
+	}
 	if err := allow(&cfg.Egress, c); err != nil {
 		return err
 	}
-	cfg.DataDir, cfg.Database, cfg.Authority = p.cfg.RoleDir("manager"), c.Database, c.Authority
+	cfg.DataDir, cfg.Database, cfg.KeyFile, cfg.Authority = p.cfg.RoleDir("manager"), c.Database, c.KeyFile, c.Authority
 	cfg.Schedulers, cfg.Version, cfg.Commit, cfg.Log, cfg.Own = schedulers, version, commit(), p.log, p.doors.own
 	cfg.Events = telemetry.NewManager(p.metrics, p.log).Events()
 	if p.manager, err = manager.New(ctx, cfg); err != nil {
@@ -85,6 +89,20 @@ func setupSecret(path string) (string, error) {
 	}
 	text, err := privatefile.Read(path, maxSetupFile)
 	return strings.TrimSpace(string(text)), err
+}
+
+// maxProviderFile bounds the description of an identity provider.
+const maxProviderFile = 64 << 10
+
+func identityProvider(path string) (oidc.Config, error) {
+	if path == "" {
+		return oidc.Config{}, nil
+	}
+	text, err := privatefile.Read(path, maxProviderFile)
+	if err != nil {
+		return oidc.Config{}, err
+	}
+	return oidc.Parse(text)
 }
 
 // allow adds what the configuration lets preheats name.

@@ -42,7 +42,9 @@ type Manager struct {
 	Metrics   string   `yaml:"metrics" env:"METRICS" flag:"manager-metrics" roles:"manager" kind:"listen" doc:"where the manager's metrics and health listen"`
 	Database  string   `yaml:"database" env:"DATABASE" flag:"database" roles:"manager,up" secret:"true" doc:"where the manager's rows lie: sqlite:PATH or postgres://USER@HOST/NAME; empty means the file manager/darter.db in the data folder"`
 	Socket    string   `yaml:"socket" env:"SOCKET" flag:"manager-socket" roles:"manager,up,client" doc:"unix socket on which the manager's REST API serves this machine's tools; empty means the default place"`
+	KeyFile   string   `yaml:"key_file" env:"KEY_FILE" flag:"secret-key" roles:"manager,up" doc:"file with the keys that seal secrets in the database, the same for all its managers; empty means manager/secret.key in the data folder, made at the first start"`
 	SetupFile string   `yaml:"setup_file" env:"SETUP_FILE" flag:"setup-file" roles:"manager,up" doc:"file with the secret of the first sign-in; empty has one made and shown"`
+	OIDCFile  string   `yaml:"oidc_file" env:"OIDC_FILE" flag:"oidc-file" roles:"manager,up" doc:"file that describes the identity provider at which people sign in (YAML, readable by the manager alone); empty means passwords only"`
 	Authority string   `yaml:"authority" env:"AUTHORITY" flag:"ca" roles:"manager,up" doc:"folder of the certificate authority; empty lets no nodes join"`
 	Private   []string `yaml:"egress_private" env:"EGRESS_PRIVATE" flag:"egress-private" roles:"manager,up" doc:"host, host:port or prefix with private addresses that preheats may name (repeat for more)"`
 	Exempt    []string `yaml:"egress_exempt" env:"EGRESS_EXEMPT" flag:"egress-exempt" roles:"manager,up" doc:"prefix such as 127.0.0.0/8 that preheats may name although it is refused else (repeat for more)"`

@@ -37,7 +37,7 @@ func (db *DB) Read(ctx context.Context, fn func(ctx context.Context, tx *Tx) err
 }
 
 func (db *DB) transact(ctx context.Context, write bool, fn func(ctx context.Context, tx *Tx) error) error {
-	if e := enclosingOf(ctx, db); e != nil {
+	if e := enclosingOf(ctx, db); e != nil && (write || e.tx != nil) {
 		return e.part(ctx, write, fn)
 	}
 	ctx, cancel := context.WithTimeout(ctx, db.cfg.Limit)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/internal/database"
+	"github.com/darter-p2p/darter/internal/manager/auth"
 	"github.com/darter-p2p/darter/internal/manager/catalog"
 	"github.com/darter-p2p/darter/internal/manager/jobs"
 	"github.com/darter-p2p/darter/internal/manager/records"
@@ -61,6 +62,16 @@ func (b book) ClusterIDs(ctx context.Context) ([]uint64, error) {
 	}
 	slices.Sort(out)
 	return out, nil
+}
+
+// names returns the id of each cluster by its number.
+func (b book) names(ctx context.Context) (map[uint64]string, error) {
+	all, err := b.clusters(ctx)
+	out := make(map[uint64]string, len(all))
+	for _, c := range all {
+		out[uint64(c.CompatID)] = c.ID
+	}
+	return out, err
 }
 
 // controlFeature is what our own schedulers announce beside Dragonfly's features: they fetch their work themselves.
@@ -151,9 +162,14 @@ func sighting(cluster string, h darter.Host) (catalog.Sighting, error) {
 	return out, err
 }
 
-// RecordJob implements jobs.Auditor.
+// RecordJob implements jobs.Auditor. Who asks over REST is known better than by the name that a job goes by.
 func (b book) RecordJob(ctx context.Context, tx *database.Tx, actor, verb string, id darter.JobID) error {
-	return b.c.Record(ctx, tx, darter.AuditEvent{Actor: darter.Actor{Kind: "user", ID: actor}, Action: verb, Resource: "jobs/" + string(id), Result: darter.AuditDone})
+	c := auth.From(ctx)
+	e := darter.AuditEvent{Actor: c.Actor(), Action: verb, Resource: "jobs/" + string(id), Result: darter.AuditDone, Request: c.Request, Reason: jobs.Reason(ctx)}
+	if c.Kind == auth.Anonymous { // a schedule
+		e.Actor = darter.Actor{Kind: "system", ID: "jobs", Name: actor}
+	}
+	return b.c.Record(ctx, tx, e)
 }
 
 // sealer is the key file as jobs need it.

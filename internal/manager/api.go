@@ -8,6 +8,7 @@ import (
 
 	"github.com/darter-p2p/darter/internal/database"
 	"github.com/darter-p2p/darter/internal/manager/auth/gate"
+	"github.com/darter-p2p/darter/internal/manager/auth/oidc"
 	authrest "github.com/darter-p2p/darter/internal/manager/auth/rest"
 	catalogrest "github.com/darter-p2p/darter/internal/manager/catalog/rest"
 	systemrest "github.com/darter-p2p/darter/internal/manager/rest"
@@ -49,12 +50,27 @@ func (m *Manager) openAPI(ctx context.Context) (*surface, error) {
 	s.Open(s.front)
 	systemrest.Register(s.API, systemrest.System{Version: m.cfg.Version, Commit: m.cfg.Commit, Go: runtime.Version(), Started: time.Now().UTC()},
 		func(ctx context.Context) (bool, []systemrest.Component) { return s.components(ctx, r) })
-	authrest.Register(s.API, s.front, authrest.Rooms{Accounts: r.Accounts, Desk: r.Desk, Secure: secure})
-	catalogrest.Register(s.API, catalogrest.Rooms{DB: r.DB, Catalog: r.Catalog})
+	provider, err := m.provider()
+	if err != nil {
+		return nil, err
+	}
+	authrest.Register(s.API, s.front, authrest.Rooms{Accounts: r.Accounts, Desk: r.Desk, Provider: provider, Secure: secure})
+	catalogrest.Register(s.API, catalogrest.Rooms{DB: r.DB, Catalog: r.Catalog, Matcher: matcher{m}, Orders: commands{r}})
+	r.work(s.API)
 	if err := s.Finish(); err != nil {
 		return nil, err
 	}
 	return s, g.Check()
+}
+
+// provider is the identity provider, nil when there is none. It is asked through the egress policy, as everything is.
+func (m *Manager) provider() (*oidc.Provider, error) {
+	c := m.cfg.OIDC
+	if c.Issuer == "" {
+		return nil, nil
+	}
+	c.Client = m.rooms.Egress.Client(15 * time.Second)
+	return oidc.New(m.rooms.DB, c)
 }
 
 // components says how what the manager needs is.

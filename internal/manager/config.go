@@ -11,9 +11,11 @@ import (
 	"github.com/darter-p2p/darter/internal/database"
 	"github.com/darter-p2p/darter/internal/egress"
 	"github.com/darter-p2p/darter/internal/manager/auth/account"
+	"github.com/darter-p2p/darter/internal/manager/auth/oidc"
 	"github.com/darter-p2p/darter/internal/manager/catalog"
 	"github.com/darter-p2p/darter/internal/manager/jobs"
 	jobsrpc "github.com/darter-p2p/darter/internal/manager/jobs/rpc"
+	"github.com/darter-p2p/darter/internal/manager/notify"
 	"github.com/darter-p2p/darter/internal/manager/records"
 	"github.com/darter-p2p/darter/internal/manager/rpc"
 	"github.com/darter-p2p/darter/internal/pki"
@@ -30,12 +32,14 @@ type Config struct {
 	Local    net.Listener // the REST API for this machine's tools, a unix socket; nil: there is none
 	DataDir  string       // required; database file, key file, set-up token
 	Database string       // URL; default the file darter.db in DataDir
+	KeyFile  string       // seals secrets in rows; several managers of one database share it; default secret.key in DataDir
 
 	Schedulers []Scheduler   // listed always, beside those that announce themselves
 	TTL        time.Duration // an announced scheduler that says nothing for so long is inactive; default 20s
 	Drain      time.Duration // how long calls may take to end at a stop; default 3s
 
 	Setup     string                  // the first sign-in's secret, brought by the operator; empty: one is made
+	OIDC      oidc.Config             // an identity provider that vouches for people; without an issuer there is none
 	Authority string                  // folder of the certificate authority; empty: nodes cannot join here
 	TLS       *pki.Source             // this manager's certificate; nil: both ports are plain
 	Plain     bool                    // with TLS: callers without a certificate are let in, too
@@ -60,6 +64,7 @@ type Events struct {
 	Jobs     jobs.Events
 	Control  jobsrpc.Events
 	Records  records.Events
+	Notify   notify.Events
 	REST     rest.Events
 }
 
@@ -82,6 +87,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Database == "" && c.DataDir != "" {
 		c.Database = "sqlite:" + filepath.Join(c.DataDir, "darter.db")
+	}
+	if c.KeyFile == "" {
+		c.KeyFile = c.path("secret.key")
 	}
 	switch {
 	case c.GRPC == nil || c.HTTP == nil:

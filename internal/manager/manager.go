@@ -54,6 +54,7 @@ func (m *Manager) build(ctx context.Context) (err error) {
 	}
 	m.grpc = m.server.GRPC()
 	m.rooms.Control.Register(m.grpc)
+	m.rooms.Hosts.Register(m.grpc)
 	if m.api, err = m.openAPI(ctx); err != nil {
 		return err
 	}
@@ -89,6 +90,8 @@ func (m *Manager) events() rpc.Events {
 				m.cfg.Events.Listed(to, n)
 			}
 		},
-		Blind: func(err error) { m.cfg.Log.Warn("the list of schedulers could not be renewed; the last one stays", "error", err) },
+		Blind: func(err error) {
+			m.cfg.Log.Warn("the list of schedulers could not be renewed; the last one stays", "error", err)
+		},
 	}
 }

@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -14,8 +15,11 @@ import (
 	"github.com/darter-p2p/darter/internal/manager/auth/account"
 	"github.com/darter-p2p/darter/internal/manager/auth/enroll"
 	"github.com/darter-p2p/darter/internal/manager/catalog"
+	"github.com/darter-p2p/darter/internal/manager/fleet"
+	fleetrpc "github.com/darter-p2p/darter/internal/manager/fleet/rpc"
 	"github.com/darter-p2p/darter/internal/manager/jobs"
 	jobsrpc "github.com/darter-p2p/darter/internal/manager/jobs/rpc"
+	"github.com/darter-p2p/darter/internal/manager/notify"
 	"github.com/darter-p2p/darter/internal/manager/preheat"
 	"github.com/darter-p2p/darter/internal/manager/records"
 	"github.com/darter-p2p/darter/internal/pki"
@@ -34,13 +38,16 @@ type Rooms struct {
 	Control  *jobsrpc.Server
 	Bridge   *jobsrpc.Bridge
 	Records  *records.Reclaimer
+	News     *notify.Notifier
+	Fleet    *fleet.Orders
+	Hosts    *fleetrpc.Server
 
 	Replica string // names this run of this manager
 }
 
 // Migrations are the tables of all rooms, in the order in which they are made.
 func Migrations() []database.Migrations {
-	return []database.Migrations{catalog.Migrations(), auth.Migrations(), jobs.Tables(), records.Migrations()}
+	return []database.Migrations{catalog.Migrations(), auth.Migrations(), jobs.Tables(), records.Migrations(), notify.Migrations(), fleet.Migrations()}
 }
 
 // openRooms opens the database and builds the rooms. On an error nothing stays open.
@@ -60,16 +67,22 @@ func openRooms(ctx context.Context, cfg *Config) (_ *Rooms, err error) {
 		}
 	}()
 	r.Replica = replica(r.DB)
-	if r.Box, err = openBox(cfg.path("secret.key")); err != nil {
+	if r.Box, err = openBox(cfg.KeyFile); err != nil {
 		return nil, err
 	}
 	if r.Egress, err = newEgress(cfg.Egress, cfg.Own); err != nil {
 		return nil, err
 	}
-	for _, build := range []func(context.Context, *Config) error{r.openCatalog, r.openAuth, r.openJobs, r.openRecords} {
+	for _, build := range []func(context.Context, *Config) error{r.openCatalog, r.openNews, r.openAuth, r.openJobs, r.openRecords, r.openFleet} {
 		if err = build(ctx, cfg); err != nil {
 			return nil, err
 		}
+	}
+	if err = r.checkKey(ctx, cfg.KeyFile); err != nil {
+		return nil, err
+	}
+	if err = r.firstCluster(ctx); err != nil {
+		return nil, err
 	}
 	return r, nil
 }
@@ -92,7 +105,29 @@ func openBox(path string) (*secretbox.Box, error) {
 	return secretbox.Load(path)
 }
 
-func (r *Rooms) openCatalog(ctx context.Context, cfg *Config) (err error) {
+// checkKey makes sure that all managers of a database seal with the same keys: else one could not open what another
+// has sealed, and that would show only when it is needed.
+func (r *Rooms) checkKey(ctx context.Context, file string) error {
+	const place = "key check"
+	sealed, err := r.Box.Seal([]byte("darter"), place)
+	if err != nil {
+		return err
+	}
+	text, err := r.Catalog.Agree(ctx, "key-check", hex.EncodeToString(sealed))
+	if err != nil {
+		return err
+	}
+	if sealed, err = hex.DecodeString(text); err == nil {
+		_, err = r.Box.Open(sealed, place)
+	}
+	if err != nil {
+		return &darter.Error{Kind: darter.Conflict, Op: "check key file " + file, Err: err,
+			Hint: "the secrets in this database are sealed under another key file: copy it from a manager that has it, or name it with --secret-key"}
+	}
+	return nil
+}
+
+func (r *Rooms) openCatalog(_ context.Context, cfg *Config) (err error) {
 	events := cfg.Events.Catalog
 	applied := events.Applied
 	events.Applied = func(d catalog.Document, behind time.Duration) {
@@ -107,15 +142,18 @@ func (r *Rooms) openCatalog(ctx context.Context, cfg *Config) (err error) {
 	}
 	events.Joined = cfg.memberEvent(events.Joined, "joined", false, cfg.Events.SchedulerJoined)
 	events.Silent = cfg.memberEvent(events.Silent, "lost", true, cfg.Events.SchedulerLost)
-	r.Catalog, err = catalog.New(catalog.Config{DB: r.DB, Settings: settings(), Events: events,
+	r.Catalog, err = catalog.New(catalog.Config{DB: r.DB, News: herald{r}, Settings: settings(), Events: events,
 		Schedule: func(s retention.Schedule) error {
 			_, err := records.Timetable(s)
 			return err
 		}})
-	if err != nil {
-		return err
-	}
-	return r.firstCluster(ctx)
+	return err
+}
+
+func (r *Rooms) openFleet(_ context.Context, cfg *Config) error {
+	r.Fleet = fleet.New(r.DB)
+	r.Hosts = fleetrpc.New(fleetrpc.Config{Book: book{r.Catalog}, Orders: r.Fleet, Permit: permit(cfg.TLS != nil && !cfg.Plain)})
+	return nil
 }
 
 // firstCluster makes the cluster that everybody belongs to until there are others. Dragonfly's tools know it as
@@ -157,7 +195,7 @@ func (r *Rooms) openJobs(_ context.Context, cfg *Config) (err error) {
 	known := book{r.Catalog}
 	jc := jobs.DefaultConfig()
 	jc.DB, jc.Replica, jc.Events = r.DB, r.Replica, cfg.Events.Jobs
-	jc.Clusters, jc.Hosts, jc.Auditor = known, known, known
+	jc.Clusters, jc.Hosts, jc.Auditor, jc.News = known, known, known, herald{r}
 	jc.Images = preheat.New(r.Egress.Client(time.Minute))
 	jc.Records = cleaner{func() *records.Reclaimer { return r.Records }}
 	jc.Sealer = sealer{r.Box}
@@ -174,7 +212,7 @@ func (r *Rooms) openJobs(_ context.Context, cfg *Config) (err error) {
 }
 
 func (r *Rooms) openRecords(_ context.Context, cfg *Config) (err error) {
-	r.Records, err = records.New(records.Config{DB: r.DB, Policies: r.Catalog, Audit: r.Catalog, Tables: RecordTables(), Holder: r.Replica, Events: cfg.Events.Records})
+	r.Records, err = records.New(records.Config{DB: r.DB, Policies: r.Catalog, Audit: r.Catalog, News: herald{r}, Tables: RecordTables(), Holder: r.Replica, Events: cfg.Events.Records})
 	return err
 }
 

@@ -57,7 +57,7 @@ func (m *Manager) live(ctx context.Context) error {
 	running := map[string]func(context.Context) error{
 		"database": r.DB.Run, "catalog": r.Catalog.Run, "records": r.Records.Run, "accounts": r.Accounts.Run,
 		"jobs": r.Jobs.Run, "bridge": r.Bridge.Run,
-		"members": m.keepMembers,
+		"members": m.keepMembers, "news": r.News.Run, "fleet": r.Fleet.Run,
 	}
 	if r.Desk != nil {
 		running["desk"] = r.Desk.Run
@@ -85,6 +85,7 @@ func (m *Manager) stop(ctx context.Context) {
 	m.api.stop()
 	m.server.Stop()
 	m.rooms.Control.Stop()
+	m.rooms.Hosts.Stop()
 	ctx, cancel := context.WithTimeout(ctx, m.cfg.Drain)
 	defer cancel()
 	hard := time.AfterFunc(m.cfg.Drain, m.grpc.Stop)

@@ -129,7 +129,7 @@ func (a *API) translate(ctx huma.Context, _ string, v any) (any, error) {
 	case http.StatusRequestEntityTooLarge:
 		p.Code = TooLarge
 	case http.StatusUnsupportedMediaType:
-		p.Code = UnsupportedMedia
+		p.Code, p.Detail, p.Hint, m.Errors = UnsupportedMedia, "the body is of a type that is not taken here", "send it as Content-Type: application/json", nil
 	case http.StatusRequestTimeout:
 		p.Code = Timeout
 	case http.StatusInternalServerError:

@@ -14,7 +14,7 @@ import (
 // Page is what the input of a list embeds.
 type Page struct {
 	Size  int    `query:"page_size" default:"50" minimum:"1" maximum:"500" doc:"how many items at most"`
-	Token string `query:"page_token" maxLength:"1000" doc:"next_page_token of the page before, with the same filter"`
+	Token string `query:"page_token" maxLength:"4000" doc:"next_page_token of the page before, with the same filter"`
 }
 
 // Items is a page of a list.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -77,16 +78,33 @@ type rig struct {
 	*rest.API
 	journal *journal
 	door    door
-	failed  []error
-	served  []rest.Served
+
+	mu     sync.Mutex
+	failed []error
+	served []rest.Served
+}
+
+// failures returns what was told to have failed so far.
+func (r *rig) failures() []error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.failed)
 }
 
 func build(t *testing.T, change func(*rest.Config)) *rig {
 	t.Helper()
 	r := &rig{journal: &journal{kept: make(map[string]rest.Answer), hash: make(map[string]string)}, door: door{http.NewServeMux(), make(map[string]rest.Access)}}
 	cfg := rest.Config{Journal: r.journal, Events: rest.Events{
-		Failed: func(_, _ string, err error) { r.failed = append(r.failed, err) },
-		Served: func(s rest.Served) { r.served = append(r.served, s) },
+		Failed: func(_, _ string, err error) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.failed = append(r.failed, err)
+		},
+		Served: func(s rest.Served) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.served = append(r.served, s)
+		},
 	}}
 	if change != nil {
 		change(&cfg)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,7 +21,9 @@ import (
 
 // tape is a feed of numbered events that grows; it remembers only the last ones.
 type tape struct {
-	grown  chan struct{}
+	grown chan struct{}
+
+	mu     sync.Mutex
 	events []rest.Event
 	first  int // number of the oldest that it still knows
 	end    bool
@@ -29,14 +32,8 @@ type tape struct {
 func (p *tape) feed(ctx context.Context, after string) ([]rest.Event, error) {
 	n, _ := strconv.Atoi(after)
 	for {
-		switch {
-		case n+1 < p.first:
-			n = p.first - 1
-			return []rest.Event{{ID: strconv.Itoa(n), Name: rest.Gap}}, nil
-		case len(p.events) > n:
-			return p.events[n:], nil
-		case p.end:
-			return nil, io.EOF
+		if events, err := p.next(n); events != nil || err != nil {
+			return events, err
 		}
 		select {
 		case <-ctx.Done():
@@ -46,8 +43,30 @@ func (p *tape) feed(ctx context.Context, after string) ([]rest.Event, error) {
 	}
 }
 
+func (p *tape) next(n int) ([]rest.Event, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case n+1 < p.first:
+		return []rest.Event{{ID: strconv.Itoa(p.first - 1), Name: rest.Gap}}, nil
+	case len(p.events) > n:
+		return p.events[n:], nil
+	case p.end:
+		return nil, io.EOF
+	}
+	return nil, nil
+}
+
+func (p *tape) change(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f()
+}
+
 func (p *tape) add(data any) {
-	p.events = append(p.events, rest.Event{ID: strconv.Itoa(len(p.events) + 1), Name: "step", Data: data})
+	p.change(func() {
+		p.events = append(p.events, rest.Event{ID: strconv.Itoa(len(p.events) + 1), Name: "step", Data: data})
+	})
 	p.grown <- struct{}{}
 }
 
@@ -122,15 +141,14 @@ func TestStreamsSayWhatHappensAndThatTheyLive(t *testing.T) {
 		if m := message(t, again); m != "id: 2\nevent: step\ndata: 2\n" {
 			t.Errorf("after coming back: %q", m)
 		}
-		p.first = 9
-		p.events = append(p.events, make([]rest.Event, 6)...)
+		p.change(func() { p.first, p.events = 9, append(p.events, make([]rest.Event, 6)...) })
 		_, late, _ := open("Last-Event-ID", "1")
 		message(t, late)
 		if m := message(t, late); m != "id: 8\nevent: gap\ndata: null\n" {
 			t.Errorf("what is lost: %q", m)
 		}
-		if len(r.failed) > 0 {
-			t.Errorf("%v", r.failed)
+		if failed := r.failures(); len(failed) > 0 {
+			t.Errorf("%v", failed)
 		}
 	})
 }
@@ -150,20 +168,20 @@ func TestStreamsEnd(t *testing.T) {
 		synctest.Wait()
 		_, b, _ = open("Last-Event-ID", "1")
 		message(t, b)
-		p.end = true
+		p.change(func() { p.end = true })
 		p.grown <- struct{}{}
 		if m := message(t, b); m != "<EOF>" {
 			t.Errorf("after the last event: %q", m)
 		}
-		p.end = false
+		p.change(func() { p.end = false })
 		_, b, _ = open("Last-Event-ID", "1")
 		message(t, b)
 		close(stopping)
 		if m := message(t, b); m != "<EOF>" {
 			t.Errorf("when the process ends: %q", m)
 		}
-		if len(r.failed) > 0 {
-			t.Errorf("%v", r.failed)
+		if failed := r.failures(); len(failed) > 0 {
+			t.Errorf("%v", failed)
 		}
 	})
 }

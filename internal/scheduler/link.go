@@ -37,6 +37,7 @@ type ManagerEvents struct {
 	Enlist controlrpc.EnlistEvents
 	Link   controlrpc.Events
 	Work   control.Events
+	Tell   controlrpc.TellEvents
 }
 
 // standingName is the file that keeps what the manager said last.
@@ -46,6 +47,7 @@ const standingName = "manager.json"
 type managerLink struct {
 	enlistment *controlrpc.Enlistment
 	control    *controlrpc.Link
+	teller     *controlrpc.Teller
 	daemons    *controlrpc.Daemons
 }
 
@@ -56,13 +58,17 @@ func (s *Scheduler) linkManager() (*managerLink, error) {
 		return nil, nil
 	}
 	out := &managerLink{daemons: controlrpc.NewDaemons(s.cfg.Dial, c.Daemons...)}
-	agent, err := control.New(control.Config{ID: fmt.Sprintf("%s@%s", c.Hostname, s.Address()), Hosts: knownHosts{s}, Daemons: out.daemons, Events: c.Events.Work})
+	id := fmt.Sprintf("%s@%s", c.Hostname, s.Address())
+	agent, err := control.New(control.Config{ID: id, Hosts: knownHosts{s}, Daemons: out.daemons, Events: c.Events.Work})
 	if err != nil {
 		return nil, err
 	}
 	out.control, err = controlrpc.New(controlrpc.Config{Agent: agent, Dial: c.Dial, Cluster: s.cfg.Cluster, Slots: c.Slots, Version: c.Version,
 		First: c.First, Most: c.Most, Events: c.Events.Link})
 	if err != nil {
+		return nil, err
+	}
+	if out.teller, err = controlrpc.NewTeller(controlrpc.TellConfig{Roll: s.server, Dial: c.Dial, ID: id, Cluster: s.cfg.Cluster, First: c.First, Events: c.Events.Tell}); err != nil {
 		return nil, err
 	}
 	events := c.Events.Enlist

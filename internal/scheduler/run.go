@@ -23,6 +23,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	if s.link != nil {
 		group.Go(func() error { return s.link.enlistment.Run(ctx) })
 		group.Go(func() error { return s.link.control.Run(ctx) })
+		group.Go(func() error { return s.link.teller.Run(ctx) })
 	}
 	close(s.ready)
 	s.cfg.Log.Info("scheduler serves", "listen", s.cfg.Listen.Addr().String(), "advertised", s.Address().String(), "cluster", s.cfg.Cluster)

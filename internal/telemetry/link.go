@@ -18,23 +18,27 @@ type schedulerLink struct {
 	listed, attached                 prometheus.Gauge
 	broken                           *prometheus.CounterVec
 	standings, began, ended, refused prometheus.Counter
+	told                             prometheus.Counter
+	hostOrders                       *prometheus.CounterVec
 }
 
 func newSchedulerLink(r *Registry, log *slog.Logger) *schedulerLink {
 	const p = "darter_scheduler_manager_"
 	return &schedulerLink{log: log,
-		listed:    r.gauges(p+"listed", "Whether the manager lists this scheduler.").WithLabelValues(),
-		attached:  r.gauges(p+"attached", "Whether a control stream to the manager is open.").WithLabelValues(),
-		broken:    r.counters(p+"broken_total", "Connections to the manager that broke or were not made.", "what"),
-		standings: r.counter(p+"changes_total", "Times that the manager said something new of the cluster."),
-		began:     r.counter(p+"orders_begun_total", "Orders of the manager that were begun."),
-		ended:     r.counter(p+"orders_ended_total", "Orders of the manager that ended."),
-		refused:   r.counter(p+"reports_refused_total", "Reports that made no sense to the manager."),
+		listed:     r.gauges(p+"listed", "Whether the manager lists this scheduler.").WithLabelValues(),
+		attached:   r.gauges(p+"attached", "Whether a control stream to the manager is open.").WithLabelValues(),
+		broken:     r.counters(p+"broken_total", "Connections to the manager that broke or were not made.", "what"),
+		standings:  r.counter(p+"changes_total", "Times that the manager said something new of the cluster."),
+		began:      r.counter(p+"orders_begun_total", "Orders of the manager that were begun."),
+		ended:      r.counter(p+"orders_ended_total", "Orders of the manager that ended."),
+		told:       r.counter(p+"hosts_told_total", "Hosts that the manager was told of."),
+		hostOrders: r.counters(p+"host_orders_total", "Orders of the manager about hosts and zones.", "what", "outcome"),
+		refused:    r.counter(p+"reports_refused_total", "Reports that made no sense to the manager."),
 	}
 }
 
 func (l *schedulerLink) events() scheduler.ManagerEvents {
-	return scheduler.ManagerEvents{Enlist: l.enlist(), Link: l.link(), Work: l.work()}
+	return scheduler.ManagerEvents{Enlist: l.enlist(), Link: l.link(), Work: l.work(), Tell: l.tell()}
 }
 
 func (l *schedulerLink) enlist() controlrpc.EnlistEvents {
@@ -83,6 +87,20 @@ func (l *schedulerLink) work() control.Events {
 		Ended: func(lease darter.OrderLease, why string) {
 			l.ended.Inc()
 			l.log.Info("order ended", "job", lease.Job, "step", lease.Step, "reason", why)
+		},
+	}
+}
+
+func (l *schedulerLink) tell() controlrpc.TellEvents {
+	return controlrpc.TellEvents{
+		Broken: func(err error) {
+			l.broken.WithLabelValues("hosts").Inc()
+			l.log.Debug("the manager could not be told of hosts", "error", err)
+		},
+		Told: func(hosts int, _ bool) { l.told.Add(float64(hosts)) },
+		Ordered: func(what, whom, why string, err error) {
+			l.hostOrders.WithLabelValues(what, outcome(err)).Inc()
+			l.log.Info("the manager ordered", "what", what, "whom", whom, "why", why, "error", err)
 		},
 	}
 }

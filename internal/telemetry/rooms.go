@@ -14,6 +14,7 @@ import (
 	"github.com/darter-p2p/darter/internal/manager"
 	"github.com/darter-p2p/darter/internal/manager/auth/account"
 	"github.com/darter-p2p/darter/internal/manager/catalog"
+	"github.com/darter-p2p/darter/internal/manager/notify"
 	"github.com/darter-p2p/darter/internal/rest"
 )
 
@@ -39,12 +40,18 @@ type Manager struct {
 	refused, signIns *prometheus.CounterVec
 	accountFailures  prometheus.Counter
 
-	requests  *prometheus.CounterVec
-	latency   *prometheus.HistogramVec
-	problems  *prometheus.CounterVec
-	streams   *prometheus.GaugeVec
-	mistakes  prometheus.Counter
-	callNames bounded
+	requests *prometheus.CounterVec
+	latency  *prometheus.HistogramVec
+	problems *prometheus.CounterVec
+	streams  *prometheus.GaugeVec
+	mistakes prometheus.Counter
+
+	announced, delivered, undelivered *prometheus.CounterVec
+	deliverySeconds                   prometheus.Observer
+	newsFailures                      prometheus.Counter
+
+	callNames  bounded
+	eventNames bounded
 }
 
 var (
@@ -77,10 +84,16 @@ func NewManager(r *Registry, log *slog.Logger) *Manager {
 		signIns:         r.counters(p+"sign_ins_total", "Sessions that were opened.", "method"),
 		accountFailures: r.counter(p+"account_failures_total", "Background work on accounts that failed and is tried again."),
 
-		requests: r.counters("dragonfly_manager_requests_total", "HTTP requests.", "code", "method", "url"),
-		latency:  r.histograms("dragonfly_manager_request_duration_seconds", "Time of HTTP requests, streams apart.", statementBuckets, "method", "url"),
-		problems: r.counters(p+"problems_total", "HTTP answers that were problems, by code.", "code"),
-		streams:  r.gauges(p+"event_streams", "Event streams that are open.", "url"),
+		requests:        r.counters("dragonfly_manager_requests_total", "HTTP requests.", "code", "method", "url"),
+		latency:         r.histograms("dragonfly_manager_request_duration_seconds", "Time of HTTP requests, streams apart.", statementBuckets, "method", "url"),
+		problems:        r.counters(p+"problems_total", "HTTP answers that were problems, by code.", "code"),
+		streams:         r.gauges(p+"event_streams", "Event streams that are open.", "url"),
+		announced:       r.counters(p+"events_total", "Events of the journal, tried transactions counted too.", "type"),
+		delivered:       r.counters(p+"notifications_total", "Deliveries to webhooks that ended.", "outcome"),
+		undelivered:     r.counters(p+"notification_failures_total", "Tries of deliveries that failed, by how many came before.", "tries"),
+		deliverySeconds: r.histograms(p+"notification_seconds", "Time of deliveries that a webhook took.", statementBuckets).WithLabelValues(),
+		newsFailures:    r.counter(p+"notification_loop_failures_total", "Turns over events and deliveries that failed; they go on."),
+
 		mistakes: r.counter(p+"internal_errors_total", "Requests that failed by a mistake of ours."),
 	}
 }
@@ -94,7 +107,7 @@ func (m *Manager) Events() manager.Events {
 			m.searches.Inc()
 			m.listed.Set(float64(n))
 		},
-		Database: m.databaseEvents(), Catalog: m.catalogEvents(), Accounts: m.accountEvents(), REST: m.restEvents(),
+		Database: m.databaseEvents(), Catalog: m.catalogEvents(), Accounts: m.accountEvents(), REST: m.restEvents(), Notify: m.newsEvents(),
 		Jobs: m.jobs.events(), Control: m.jobs.control(), Records: m.records.events(),
 	}
 }
@@ -160,6 +173,32 @@ func (m *Manager) accountEvents() account.Events {
 		Failed: func(err error) {
 			m.accountFailures.Inc()
 			m.log.Warn("work on accounts failed and is tried again", "error", err)
+		},
+	}
+}
+
+func (m *Manager) newsEvents() notify.Events {
+	return notify.Events{
+		Announced: func(event string) { m.announced.WithLabelValues(m.eventNames.value(event)).Inc() },
+		Delivered: func(_ string, took time.Duration) {
+			m.delivered.WithLabelValues("delivered").Inc()
+			m.deliverySeconds.Observe(took.Seconds())
+		},
+		Refused: func(target string, attempt int, err error) {
+			tries := "first"
+			if attempt > 1 {
+				tries = "further"
+			}
+			m.undelivered.WithLabelValues(tries).Inc()
+			m.log.Debug("a webhook did not take an event; it is tried again", "target", target, "attempt", attempt, "error", err)
+		},
+		GivenUp: func(target, why string) {
+			m.delivered.WithLabelValues("given_up").Inc()
+			m.log.Warn("an event was given up for a webhook", "target", target, "reason", why)
+		},
+		Failed: func(what string, err error) {
+			m.newsFailures.Inc()
+			m.log.Warn("notifications: could not "+what, "error", err)
 		},
 	}
 }

@@ -79,7 +79,7 @@ func TestEveryEventIsBound(t *testing.T) {
 	s := NewScheduler(r, quiet)
 	require.Greater(t, callAll(t, reflect.ValueOf(s.Events()), "scheduler"), 10)
 	require.Equal(t, 4, callAll(t, reflect.ValueOf(s.Snapshots()), "snapshots"))
-	require.Equal(t, 9, callAll(t, reflect.ValueOf(s.Manager()), "scheduler's manager"))
+	require.Equal(t, 12, callAll(t, reflect.ValueOf(s.Manager()), "scheduler's manager"))
 	require.Greater(t, callAll(t, reflect.ValueOf(NewManager(r, quiet).Events()), "manager"), 30)
 	scrape(t, r)
 }

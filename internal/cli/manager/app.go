@@ -117,6 +117,9 @@ func exits(err error) error {
 	if !ok {
 		return err
 	}
+	if p.Code == "needs_confirmation" {
+		return cli.Coded(cli.ExitHeld, err)
+	}
 	switch p.Status {
 	case http.StatusConflict, http.StatusPreconditionFailed:
 		return cli.Coded(cli.ExitConflict, err)
@@ -163,6 +166,7 @@ func (k *call) people() bool { return k.format == "table" }
 
 // list asks for a list and shows it.
 func list[T any](ctx context.Context, k *call, r rest.Request, most int, table func([]T) sheet.Table) error {
+	r.Whole = comesWhole(r.Path)
 	raw, rows := []json.RawMessage{}, []T{}
 	for item, err := range k.Pages(ctx, r, most) {
 		if err != nil {
@@ -225,6 +229,15 @@ func (ch change) post(op, path string, body any) rest.Request {
 	return rest.Request{Op: op, Method: http.MethodPost, Path: path, Query: ch.query(), Body: body, Key: *ch.key}
 }
 
+// comesWhole reports whether a list has one page and takes no size for it.
+func comesWhole(path string) bool {
+	switch path {
+	case "/v1/settings", "/v1/roles", "/v1/role-bindings", policiesPath:
+		return true
+	}
+	return false
+}
+
 // completeIDs completes the first argument with what a list holds. A manager that does not answer completes nothing.
 func (d *door) completeIDs(c *cobra.Command, path, field, about string) {
 	c.ValidArgsFunction = func(c *cobra.Command, args []string, begin string) ([]string, cobra.ShellCompDirective) {
@@ -239,7 +252,7 @@ func (d *door) completeIDs(c *cobra.Command, path, field, about string) {
 		}
 		defer k.Close()
 		var out []string
-		for item, err := range k.Pages(ctx, rest.Request{Op: "complete", Path: path}, 100) {
+		for item, err := range k.Pages(ctx, rest.Request{Op: "complete", Path: path, Whole: comesWhole(path)}, 100) {
 			var row map[string]any
 			if err != nil || json.Unmarshal(item, &row) != nil {
 				break

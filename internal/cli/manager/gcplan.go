@@ -108,7 +108,7 @@ func (d *door) planCommand() *cobra.Command {
 // kinds are those that have a policy.
 func (k *call) kinds(ctx context.Context) ([]string, error) {
 	var out []string
-	for item, err := range k.Pages(ctx, rest.Request{Op: "list the policies", Path: policiesPath}, 0) {
+	for item, err := range k.Pages(ctx, rest.Request{Op: "list the policies", Path: policiesPath, Whole: true}, 0) {
 		var p paper
 		if err == nil {
 			err = (&rest.Answer{Body: item}).Decode(&p)

@@ -157,7 +157,7 @@ func (j job) sheet(now time.Time) sheet.Table {
 	}
 	t.Add("progress", j.Progress.String())
 	if j.Progress.Items > 0 {
-		t.Add("", fmt.Sprintf("%d of %d contents are on at least one host, %d on every host of theirs", j.Progress.Warm, j.Progress.Items, j.Progress.Complete))
+		t.Add("reach", fmt.Sprintf("%d of %d contents are on at least one host, %d on every host of theirs", j.Progress.Warm, j.Progress.Items, j.Progress.Complete))
 		t.Add("moved", sheet.Size(j.Progress.Bytes))
 	}
 	t.Add("owner", j.Owner)

@@ -92,6 +92,9 @@ func answer(status int, body string, header ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		for i := 0; i < len(header); i += 2 {
+			if header[i] == "Content-Type" {
+				w.Header().Del(header[i])
+			}
 			w.Header().Add(header[i], header[i+1])
 		}
 		w.WriteHeader(status)
@@ -307,17 +310,18 @@ func TestEditsAreMadeFromWhatWasShown(t *testing.T) {
 
 func TestVersionsAreComparedAndBroughtBack(t *testing.T) {
 	d := newDesk(t)
-	d.on("GET /v1/settings/egress", ok(`{"name":"egress","version":3,"body":{}}`, "ETag", `"3"`))
-	d.on("GET /v1/settings/egress/revisions/3", ok(`{"version":3,"body":{},"diff":[{"path":"allow","before":"[]","after":"\"x\""}]}`))
+	d.on("GET /v1/settings/egress", ok(`{"name":"egress","version":3,"body":{"allow":["x"]}}`, "ETag", `"3"`))
+	d.on("GET /v1/settings/egress/revisions/3:diff", ok(`{"from":2,"to":3,"diff":[{"path":"allow","before":"[]","after":"\"x\""}]}`))
 	require.Equal(t, cli.ExitOK, d.run("admin", "settings", "diff", "egress"))
 	require.Equal(t, "CHANGED  BEFORE  AFTER\nallow    []      x\n", d.out.String())
-	d.on("GET /v1/settings/egress/revisions/3:diff", ok(`{"from":1,"to":3,"diff":[]}`))
+	require.Empty(t, d.last("GET /v1/settings/egress/revisions/3:diff").query)
 	require.Equal(t, cli.ExitOK, d.run("admin", "settings", "diff", "egress", "v1"))
 	require.Equal(t, "against=1", d.last("GET /v1/settings/egress/revisions/3:diff").query)
-	d.on("POST /v1/settings/egress:rollback", ok(`{"name":"egress","version":4,"body":{},"diff":[{"path":"allow","before":"\"x\"","after":"[]"}]}`))
+	d.on("POST /v1/settings/egress:rollback", ok(`{"name":"egress","version":4,"body":{"allow":[]}}`))
 	require.Equal(t, cli.ExitOK, d.run("admin", "settings", "rollback", "egress", "2", "--reason", "back"))
 	sent := d.last("POST /v1/settings/egress:rollback")
 	require.Equal(t, []string{`"3"`, "reason=back", `{"version":2}`}, []string{sent.header.Get("If-Match"), sent.query, sent.body})
+	require.Equal(t, "CHANGED  BEFORE  AFTER\nallow    -       []\nallow/0  x       -\n", d.out.String())
 	require.Equal(t, cli.ExitUsage, d.run("admin", "settings", "rollback", "egress", "two"))
 }
 

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -141,7 +143,7 @@ func (d *door) paperSet(s papers) *cobra.Command {
 		}
 		answer, p, err := k.read(ctx, s, args[0], 0)
 		if darter.KindOf(err) == darter.NotFound { // a setting that nobody has made yet
-			answer, err = &rest.Answer{ETag: "*"}, nil
+			answer, p, err = &rest.Answer{ETag: "*"}, paper{Body: []byte("{}")}, nil
 		}
 		if err != nil {
 			return err
@@ -150,19 +152,19 @@ func (d *door) paperSet(s papers) *cobra.Command {
 			return cli.Coded(cli.ExitConflict, &darter.Error{Kind: darter.Conflict, Op: "set the " + s.noun + " " + args[0],
 				Err: fmt.Errorf("version %d is in force, not %d", p.Version, *version), Hint: "look at what changed with \"diff\", then make the change again"})
 		}
-		return k.publish(ctx, s, e, args[0], answer.ETag, document)
+		return k.publish(ctx, s, e, args[0], answer.ETag, p, document)
 	})
 }
 
 // publish brings a document into force, or says what that would do.
-func (k *call) publish(ctx context.Context, s papers, e edit, name, etag string, document []byte) error {
+func (k *call) publish(ctx context.Context, s papers, e edit, name, etag string, before paper, document []byte) error {
 	r := rest.Request{Op: "set the " + s.noun + " " + name, Method: http.MethodPut, Path: s.at(name), Query: e.query(), IfMatch: etag, Body: document}
 	if !*e.dry {
 		answer, p, err := ask[paper](ctx, k, r)
 		if err != nil {
 			return err
 		}
-		return k.published(ctx, s, name, answer, p)
+		return k.published(answer, before, p)
 	}
 	r.Query.Set("dry_run", "true")
 	answer, p, err := ask[paper](ctx, k, r)
@@ -170,36 +172,59 @@ func (k *call) publish(ctx context.Context, s papers, e edit, name, etag string,
 		return err
 	}
 	if s.preview {
-		return k.simulate(ctx, e, name, document, p.Diff)
+		return k.simulate(ctx, e, name, document, differences(before.Body, p.Body))
 	}
 	if !k.people() {
 		return k.show(answer.Body, sheet.Table{})
 	}
 	k.say("it can be used, as version %d; nothing was changed", p.Version)
-	return nil
+	return k.show(nil, diffTable(differences(before.Body, p.Body)))
 }
 
-func (k *call) published(ctx context.Context, s papers, name string, answer *rest.Answer, p paper) error {
+func (k *call) published(answer *rest.Answer, before, now paper) error {
 	if !k.people() {
 		return k.show(answer.Body, sheet.Table{})
 	}
-	k.say("version %d is in force", p.Version)
-	return k.changed(ctx, s, name, p)
+	k.say("version %d is in force", now.Version)
+	return k.show(nil, diffTable(differences(before.Body, now.Body)))
 }
 
-// changed shows a person what a version changed. Some answers say it themselves, of the others the revision does.
-func (k *call) changed(ctx context.Context, s papers, name string, p paper) error {
-	if p.Diff == nil && p.Version > 0 {
-		var err error
-		if _, p, err = k.read(ctx, s, name, p.Version); err != nil {
-			return err
+// differences compares two documents place by place.
+func differences(before, after json.RawMessage) []darter.Change {
+	was, is := map[string]string{}, map[string]string{}
+	places(before, "", was)
+	places(after, "", is)
+	for path, value := range was {
+		if is[path] == value {
+			delete(is, path)
+			delete(was, path)
 		}
 	}
-	if len(p.Diff) == 0 {
-		k.say("nothing differs from the version before")
-		return nil
+	paths := slices.AppendSeq(slices.Collect(maps.Keys(was)), maps.Keys(is))
+	slices.Sort(paths)
+	var out []darter.Change
+	for _, path := range slices.Compact(paths) {
+		out = append(out, darter.Change{Path: path, Before: was[path], After: is[path]})
 	}
-	return k.show(nil, diffTable(p.Diff))
+	return out
+}
+
+// places notes the value at each place of a document.
+func places(document json.RawMessage, path string, into map[string]string) {
+	var object map[string]json.RawMessage
+	var array []json.RawMessage
+	switch {
+	case json.Unmarshal(document, &object) == nil && len(object) > 0:
+		for name, inner := range object {
+			places(inner, strings.TrimPrefix(path+"/"+name, "/"), into)
+		}
+	case json.Unmarshal(document, &array) == nil && len(array) > 0:
+		for i, inner := range array {
+			places(inner, path+"/"+strconv.Itoa(i), into)
+		}
+	case path != "":
+		into[path] = string(document)
+	}
 }
 
 func diffTable(diff []darter.Change) sheet.Table {
@@ -243,7 +268,7 @@ func (d *door) paperEdit(s papers) *cobra.Command {
 		}
 		document, err := toJSON(file, after)
 		if err == nil {
-			err = k.publish(ctx, s, e, args[0], answer.ETag, document)
+			err = k.publish(ctx, s, e, args[0], answer.ETag, p, document)
 		}
 		if err != nil {
 			k.say("what you wrote is in %s", file)
@@ -271,20 +296,20 @@ func (d *door) paperDiff(s papers) *cobra.Command {
 			versions = append(versions, n)
 		}
 		if len(versions) < 2 {
-			answer, p, err := k.read(ctx, s, args[0], 0)
+			_, p, err := k.read(ctx, s, args[0], 0)
 			if err != nil {
 				return err
 			}
-			if len(versions) == 0 && k.people() {
-				return k.changed(ctx, s, args[0], p)
-			}
-			if len(versions) == 0 {
-				return k.show(answer.Body, sheet.Table{})
+			if p.Version == 0 {
+				k.say("nobody has written it: the built-in one holds")
+				return nil
 			}
 			versions = append(versions, p.Version)
 		}
-		r := rest.Request{Op: "compare the versions", Path: s.at(args[0]) + rest.Path("revisions", strconv.FormatInt(versions[1], 10)) + ":diff",
-			Query: url.Values{"against": {strconv.FormatInt(versions[0], 10)}}}
+		r := rest.Request{Op: "compare the versions", Path: s.at(args[0]) + rest.Path("revisions", strconv.FormatInt(versions[len(versions)-1], 10)) + ":diff"}
+		if len(versions) == 2 {
+			r.Query = url.Values{"against": {strconv.FormatInt(versions[0], 10)}}
+		}
 		return one(ctx, k, r, func(p paper) sheet.Table { return diffTable(p.Diff) })
 	})
 }
@@ -325,7 +350,7 @@ func (d *door) paperRollback(s papers) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		now, _, err := k.read(ctx, s, args[0], 0)
+		now, before, err := k.read(ctx, s, args[0], 0)
 		if err != nil {
 			return err
 		}
@@ -335,6 +360,6 @@ func (d *door) paperRollback(s papers) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return k.published(ctx, s, args[0], answer, p)
+		return k.published(answer, before, p)
 	})
 }

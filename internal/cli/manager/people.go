@@ -28,12 +28,12 @@ func tokens() resource {
 }
 
 func roles() resource {
-	return resource{noun: "role", what: "the name of a role", path: "/v1/roles", id: "name", about: "description", whole: true,
+	return resource{noun: "role", what: "the name of a role", path: "/v1/roles", id: "name", about: "description",
 		columns: []string{"name", "built_in", "description", "grants"}}
 }
 
 func bindings() resource {
-	return resource{noun: "role binding", path: "/v1/role-bindings", whole: true, columns: []string{"id", "role", "cluster", "source", "created"}}
+	return resource{noun: "role binding", path: "/v1/role-bindings", columns: []string{"id", "role", "cluster", "source", "created"}}
 }
 
 func (d *door) userCommand() *cobra.Command {
@@ -81,7 +81,7 @@ func (d *door) userShow() *cobra.Command {
 			return err
 		}
 		fmt.Fprintln(d.app.Out)
-		return k.showList(ctx, bindings(), rest.Request{Op: "list the roles", Path: bindings().path, Query: url.Values{"user": {id}}, Whole: true}, 0)
+		return k.showList(ctx, bindings(), rest.Request{Op: "list the roles", Path: bindings().path, Query: url.Values{"user": {id}}}, 0)
 	})
 }
 

@@ -23,7 +23,6 @@ type resource struct {
 	path    string   // /v1/users
 	id      string   // member that names one; default id
 	about   string   // member that says more about one, for completion
-	whole   bool     // the list comes in one page
 	columns []string // members, "name" or "actor.name"
 }
 
@@ -129,11 +128,12 @@ func (d *door) list(r resource, short string, query func(f *cobra.Command) func(
 		values = query(c)
 	}
 	return d.asks(c, func(ctx context.Context, k *call, _ []string) error {
-		return k.showList(ctx, r, rest.Request{Op: "list the " + r.noun + "s", Path: r.path, Query: values(), Whole: r.whole}, *most)
+		return k.showList(ctx, r, rest.Request{Op: "list the " + r.noun + "s", Path: r.path, Query: values()}, *most)
 	})
 }
 
 func (k *call) showList(ctx context.Context, r resource, ask rest.Request, most int) error {
+	ask.Whole = comesWhole(ask.Path)
 	rows := []json.RawMessage{}
 	for item, err := range k.Pages(ctx, ask, most) {
 		if err != nil {

@@ -114,7 +114,7 @@ func (d *door) schedulerCommand() *cobra.Command {
 
 func (d *door) settingsCommand() *cobra.Command {
 	s := papers{noun: "setting", what: "the name of a setting", list: "/v1/settings", id: "name"}
-	r := resource{noun: "setting", path: s.list, id: "name", whole: true, columns: []string{"name", "version", "author.name", "reason"}}
+	r := resource{noun: "setting", path: s.list, id: "name", columns: []string{"name", "version", "author.name", "reason"}}
 	return folder("settings", "Settings: documents that all managers follow at once", d.list(r, "List settings", nil), d.paperShow(s), d.paperSet(s), d.paperEdit(s), d.paperDiff(s), d.paperHistory(s), d.paperRollback(s))
 }
 

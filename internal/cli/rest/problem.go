@@ -90,6 +90,7 @@ var hints = map[string]string{
 	"forbidden":            "ask an administrator for a role that may do this; \"darter admin whoami\" shows what you may do",
 	"precondition_failed":  "somebody changed it meanwhile: look at it again, then repeat the edit",
 	"plan_stale":           "make a new plan with \"darter gc plan\", look at it, then run that one",
+	"needs_confirmation":   "look at the plan, then run it with --confirm",
 	"rate_limited":         "wait, then run the same command again",
 	"unavailable":          "the manager is up but not ready; its /readyz says which part is missing",
 	"idempotency_mismatch": "run the command again without --idempotency-key",

@@ -214,30 +214,38 @@ func (n *Notifier) Newest(ctx context.Context) (last int64, err error) {
 	return last, err
 }
 
-// Tail yields pages of events after a number, those to come included, until ctx ends. Pages without an event are not
-// yielded, unless they have a gap.
+// Await returns events after a number as List does, and waits for some while there are none. It returns none when ctx
+// ends; Last then says how far it has read.
+func (n *Notifier) Await(ctx context.Context, f Filter, after int64) (Page, error) {
+	sub := n.db.Subscribe(topicNumbered)
+	defer sub.Close()
+	for {
+		page, err := n.List(ctx, f, after, 500)
+		if err != nil || len(page.Events) > 0 || page.Gap {
+			return page, err
+		}
+		if page.Last > after {
+			after = page.Last
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return page, nil
+		case <-sub.C():
+		}
+	}
+}
+
+// Tail yields pages of events after a number, those to come included, until ctx ends.
 func (n *Notifier) Tail(ctx context.Context, f Filter, after int64) iter.Seq2[Page, error] {
 	return func(yield func(Page, error) bool) {
-		sub := n.db.Subscribe(topicNumbered)
-		defer sub.Close()
 		for ctx.Err() == nil {
-			page, err := n.List(ctx, f, after, 500)
-			if err != nil {
-				yield(page, err)
+			page, err := n.Await(ctx, f, after)
+			if err != nil && ctx.Err() != nil {
 				return
 			}
-			more := page.Last > after
-			after = page.Last
-			if (len(page.Events) > 0 || page.Gap) && !yield(page, nil) {
+			if after = page.Last; (len(page.Events) > 0 || page.Gap || err != nil) && !yield(page, err) || err != nil {
 				return
-			}
-			if more {
-				continue
-			}
-			select {
-			case <-ctx.Done():
-				return
-			case <-sub.C():
 			}
 		}
 	}

@@ -45,6 +45,7 @@ func Register(api *rest.API, front Front, rooms Rooms) {
 // none is the input of what needs none, and the output of what says nothing.
 type none struct{}
 
+// ByID is the path of one thing. Exported, because huma sees no other embedded fields.
 type ByID struct {
 	ID string `path:"id" maxLength:"64"`
 }

@@ -17,7 +17,7 @@ type Host struct {
 	Hostname  string        `json:"hostname"`
 	IP        string        `json:"ip"`
 	Kind      string        `json:"kind" enum:"normal,seed"`
-	Verdict   string        `json:"verdict" enum:"alive,late,suspect,offline,left,forgotten"`
+	Verdict   string        `json:"verdict" enum:"alive,late,suspect,draining,offline,left,forgotten"`
 	Since     time.Time     `json:"since" doc:"of the verdict"`
 	Epoch     int64         `json:"epoch" doc:"one run of its daemon; 0 when not told"`
 	FirstSeen time.Time     `json:"first_seen"`

@@ -18,20 +18,45 @@ type Journal struct {
 	Catalog *catalog.Catalog
 }
 
-// Once is for rest.Journal.
-func (j Journal) Once(ctx context.Context, k rest.Key, effect func(ctx context.Context) (rest.Answer, error)) (out rest.Answer, err error) {
-	err = j.DB.Enclose(ctx, func(ctx context.Context, tx *database.Tx) error {
-		a, err := j.Catalog.Once(ctx, tx, catalog.Key(k), func(ctx context.Context, _ *database.Tx) (catalog.Answer, error) {
-			a, err := effect(ctx)
-			return catalog.Answer(a), err
-		})
-		out = rest.Answer(a)
-		return err
-	})
-	if errors.Is(err, catalog.ErrMismatch) {
-		err = &darter.Error{Kind: darter.Invalid, Op: "use idempotency key", Hint: "take a new key for a new request", Err: rest.ErrKeyReused}
+// errReplayed ends a request whose key another one has used meanwhile.
+var errReplayed = errors.New("the key has an answer already")
+
+// Once is for rest.Journal. The key is taken with the first thing that effect writes: what it does before, such as
+// asking the network, holds nobody up.
+func (j Journal) Once(ctx context.Context, k rest.Key, effect func(ctx context.Context) (rest.Answer, error)) (rest.Answer, error) {
+	key := catalog.Key(k)
+	first, known, err := j.Catalog.Answered(ctx, key)
+	if err != nil || known {
+		return rest.Answer(first), reused(err)
 	}
-	return out, err
+	var out rest.Answer
+	err = j.DB.Enclose(ctx, func(ctx context.Context, tx *database.Tx) error {
+		var err error
+		if first, known, err = j.Catalog.Claim(ctx, tx, key); err == nil && known {
+			err = &darter.Error{Kind: darter.Conflict, Op: "use idempotency key", Err: errReplayed}
+		}
+		return err
+	}, func(ctx context.Context) error {
+		var err error
+		if out, err = effect(ctx); err != nil {
+			return err
+		}
+		return j.DB.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
+			return j.Catalog.Keep(ctx, tx, key, catalog.Answer(out))
+		})
+	})
+	if known { // whatever effect made of it
+		return rest.Answer(first), nil
+	}
+	return out, reused(err)
+}
+
+// reused says a mismatch in the API's words.
+func reused(err error) error {
+	if errors.Is(err, catalog.ErrMismatch) {
+		return &darter.Error{Kind: darter.Invalid, Op: "use idempotency key", Hint: "take a new key for a new request", Err: rest.ErrKeyReused}
+	}
+	return err
 }
 
 // errTried ends a transaction of which nothing is to stay.
@@ -39,7 +64,7 @@ var errTried = errors.New("it was only tried")
 
 // Try is for rest.Journal.
 func (j Journal) Try(ctx context.Context, effect func(ctx context.Context) error) error {
-	err := j.DB.Enclose(ctx, func(ctx context.Context, _ *database.Tx) error {
+	err := j.DB.Enclose(ctx, nil, func(ctx context.Context) error {
 		if err := effect(ctx); err != nil {
 			return err
 		}

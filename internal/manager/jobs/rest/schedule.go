@@ -185,6 +185,11 @@ func (d *desk) match(ctx context.Context, e *existing) (jobs.Schedule, error) {
 	return s, err
 }
 
+// together is a Write in which reads of the engine see, and hold, what the write is about.
+func (d *desk) together(ctx context.Context, fn func(ctx context.Context, tx *database.Tx) error) error {
+	return d.DB.Enclose(ctx, nil, func(ctx context.Context) error { return d.DB.Write(ctx, fn) })
+}
+
 // schedule makes a schedule, or replaces one.
 func (d *desk) schedule(ctx context.Context, w *ScheduleWish, b Because, old *existing) (*scheduleOut, error) {
 	r, err := d.order(ctx, &w.Job)
@@ -194,7 +199,7 @@ func (d *desk) schedule(ctx context.Context, w *ScheduleWish, b Because, old *ex
 	s := jobs.Schedule{Name: w.Name, Cron: w.Cron, Zone: w.Zone, Paused: w.Paused, Owner: r.Owner}
 	var made jobs.Schedule
 	action := "schedule.create"
-	err = d.DB.Enclose(ctx, func(ctx context.Context, tx *database.Tx) error {
+	err = d.together(ctx, func(ctx context.Context, tx *database.Tx) error {
 		if old != nil {
 			action = "schedule.update"
 			was, err := d.match(ctx, old)

@@ -93,9 +93,9 @@ const mostPin = 10 * 366 * 24 * time.Hour
 type retryIn struct {
 	Spoken
 	rest.Prefer
-	Body struct {
+	Body *struct { // a pointer: nothing has to be said
 		Headers map[string]string `json:"headers,omitempty"`
-	} `required:"false"`
+	}
 }
 
 func (d *desk) retry(ctx context.Context, in *retryIn) (*jobOut, error) {
@@ -107,9 +107,13 @@ func (d *desk) retry(ctx context.Context, in *retryIn) (*jobOut, error) {
 		return nil, err
 	}
 	var made jobs.Enqueued
+	var headers map[string]string
+	if in.Body != nil {
+		headers = in.Body.Headers
+	}
 	ctx = jobs.Because(ctx, in.Reason)
 	err = d.DB.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
-		made, err = d.Engine.Retry(ctx, tx, owner(d.api.Caller(ctx)), in.ID, in.Body.Headers)
+		made, err = d.Engine.Retry(ctx, tx, owner(d.api.Caller(ctx)), in.ID, headers)
 		return err
 	})
 	if err != nil {

@@ -149,10 +149,10 @@ func (o *office) plans() {
 type applyIn struct {
 	PlanPath
 	Because
-	IfMatch string `header:"If-Match" maxLength:"200" doc:"ETag of the plan that was seen"`
-	Body    struct {
+	IfMatch string    `header:"If-Match" maxLength:"200" doc:"ETag of the plan that was seen"`
+	Body    *struct { // a pointer: nothing has to be said
 		Confirm bool `json:"confirm,omitempty" doc:"I have seen it, and it may remove more than is usual"`
-	} `required:"false"`
+	}
 }
 
 func (o *office) apply(ctx context.Context, in *applyIn) (*runOut, error) {
@@ -170,12 +170,13 @@ func (o *office) apply(ctx context.Context, in *applyIn) (*runOut, error) {
 		}
 	}
 	c := o.api.Caller(ctx)
-	if in.Body.Confirm {
+	confirm := in.Body != nil && in.Body.Confirm
+	if confirm {
 		if err := c.May("gc.confirm", ""); err != nil {
 			return nil, err
 		}
 	}
-	return started(o.Records.Start(ctx, records.StartRequest{Kind: p.Policy, Plan: p.ID, Confirm: in.Body.Confirm, Trigger: trigger(c), Actor: c.Actor, Reason: in.Reason, Request: c.Request}))
+	return started(o.Records.Start(ctx, records.StartRequest{Kind: p.Policy, Plan: p.ID, Confirm: confirm, Trigger: trigger(c), Actor: c.Actor, Reason: in.Reason, Request: c.Request}))
 }
 
 // trigger tells programs from people.

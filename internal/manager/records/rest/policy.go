@@ -183,15 +183,18 @@ type PolicyImpact struct {
 type simulateIn struct {
 	PolicyPath
 	Forced
-	Version int64         `query:"version" minimum:"0" doc:"this version, in place of a body: a draft"`
-	Body    rest.Document `required:"false"`
+	Version int64 `query:"version" minimum:"0" doc:"this version, in place of a body: a draft"`
+	Body    *rest.Document
 }
 
 func (o *office) simulate(ctx context.Context, in *simulateIn) (*struct{ Body PolicyImpact }, error) {
 	if err := o.known(in.Kind); err != nil {
 		return nil, err
 	}
-	body := []byte(in.Body)
+	var body []byte
+	if in.Body != nil {
+		body = *in.Body
+	}
 	if in.Version > 0 {
 		p, err := o.Papers.Version(ctx, in.Kind, in.Version)
 		if err != nil {

@@ -3,6 +3,7 @@ package rpc
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	managerv2 "d7y.io/api/v2/pkg/apis/manager/v2"
@@ -161,5 +162,116 @@ func (e *Enlistment) alive(ctx context.Context) error {
 				return err
 			}
 		}
+	}
+}
+
+// Run keeps a manager informed until ctx ends.
+func (t *Teller) Run(ctx context.Context) error {
+	for ctx.Err() == nil {
+		_ = retry.Do(ctx, retry.Policy{First: t.cfg.First, Max: t.cfg.Most}, t.serve) // serve tells its errors
+	}
+	return nil
+}
+
+func (t *Teller) serve(ctx context.Context) error {
+	began := time.Now()
+	err := t.once(ctx)
+	if ctx.Err() != nil {
+		return nil
+	}
+	if t.cfg.Events.Broken != nil {
+		t.cfg.Events.Broken(err)
+	}
+	if time.Since(began) > 2*t.cfg.Most {
+		return nil
+	}
+	return err
+}
+
+func (t *Teller) once(ctx context.Context) error {
+	conn, err := t.cfg.Dial(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream, err := darterv1.NewHostsClient(conn).Tell(ctx)
+	if err != nil {
+		return wire.FromStatus("tell the manager of hosts", err)
+	}
+	c := &telling{t: t, stream: stream}
+	orders := make(chan *darterv1.HostsOrder)
+	var reader errgroup.Group
+	reader.Go(func() error {
+		defer close(orders)
+		for {
+			m, err := stream.Recv()
+			if err != nil {
+				return err
+			}
+			select {
+			case orders <- m:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+	})
+	err = c.talk(ctx, orders)
+	cancel()
+	if broke := reader.Wait(); broke != nil && (err == nil || errors.Is(err, io.EOF)) {
+		err = broke
+	}
+	return wire.FromStatus("tell the manager of hosts", err)
+}
+
+// talk tells of hosts until the stream breaks.
+func (c *telling) talk(ctx context.Context, orders <-chan *darterv1.HostsOrder) error {
+	cfg := &c.t.cfg
+	if err := c.stream.Send(&darterv1.HostsReport{SchedulerId: cfg.ID, ClusterId: cfg.Cluster}); err != nil {
+		return err
+	}
+	if err := c.table(); err != nil {
+		return err
+	}
+	tables, vouches := time.NewTicker(cfg.Table), time.NewTicker(cfg.Vouch)
+	defer tables.Stop()
+	defer vouches.Stop()
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return nil
+		case m, open := <-orders:
+			if !open {
+				return nil
+			}
+			if err = c.obey(m); err == nil {
+				err = c.changes() // what came of it is seen at once
+			}
+		case <-tables.C:
+			err = c.table()
+		case <-vouches.C:
+			err = c.stream.Send(&darterv1.HostsReport{})
+		case <-c.pending():
+			if err = c.gather(ctx); err == nil {
+				err = c.changes()
+			}
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// gather waits a moment, so that many events make one report.
+func (c *telling) gather(ctx context.Context) error {
+	timer := time.NewTimer(c.t.cfg.Gather)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
 	}
 }
