@@ -31,8 +31,8 @@ type replicas struct {
 func newManager(t *testing.T, dir, name, url string) *Node {
 	n := newNode(t, dir, name)
 	n.Socket = filepath.Join(n.Dir, "m")
-	n.role = []string{"manager", "--data-dir", filepath.Join(n.Dir, "data"), "--database", url, "--manager-socket", n.Socket}
-	n.listen = []string{"--manager-grpc", "manager_grpc", "--manager-http", "manager_http", "--manager-metrics", "manager_metrics", "--debug-listen", "debug"}
+	n.role = []string{"manager", "--data-dir", filepath.Join(n.Dir, "data"), "--database", url, "--secret-key", filepath.Join(dir, "secret.key"), "--manager-socket", n.Socket}
+	n.listen = []string{"--manager-grpc", "manager_grpc", "--manager-http", "manager_http", "--manager-metrics", "metrics", "--debug-listen", "debug"}
 	return n
 }
 
@@ -103,7 +103,7 @@ func (m *replicas) leader(ctx context.Context) (*Node, error) {
 		if n.Process == nil {
 			continue
 		}
-		_, text, err := fetchText(ctx, "http://"+n.Ready["manager_metrics"]+"/metrics")
+		_, text, err := fetchText(ctx, "http://"+n.Ready["metrics"]+"/metrics")
 		if err != nil {
 			return nil, err
 		}
