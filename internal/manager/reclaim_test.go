@@ -11,7 +11,6 @@ import (
 	"github.com/darter-p2p/darter/internal/database/databasetest"
 	"github.com/darter-p2p/darter/internal/gc/retention"
 	"github.com/darter-p2p/darter/internal/manager/catalog"
-	"github.com/darter-p2p/darter/internal/manager/notify"
 	"github.com/darter-p2p/darter/internal/manager/records"
 )
 
