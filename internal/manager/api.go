@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"fmt"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -49,7 +50,7 @@ func (m *Manager) openAPI(ctx context.Context) (*surface, error) {
 	s.front = authrest.Front{Gate: g}
 	s.Open(s.front)
 	systemrest.Register(s.API, systemrest.System{Version: m.cfg.Version, Commit: m.cfg.Commit, Go: runtime.Version(), Started: time.Now().UTC()},
-		func(ctx context.Context) (bool, []systemrest.Component) { return s.components(ctx, r) })
+		func(ctx context.Context) (bool, []systemrest.Component) { return m.components(ctx, s) })
 	provider, err := m.provider()
 	if err != nil {
 		return nil, err
@@ -74,23 +75,37 @@ func (m *Manager) provider() (*oidc.Provider, error) {
 }
 
 // components says how what the manager needs is.
-func (s *surface) components(ctx context.Context, r *Rooms) (bool, []systemrest.Component) {
+func (m *Manager) components(ctx context.Context, s *surface) (bool, []systemrest.Component) {
+	r := m.rooms
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 	defer cancel()
 	db := systemrest.Component{Name: "database", Ready: true, Detail: string(r.DB.Dialect())}
+	leads := systemrest.Component{Name: "leaders", Ready: true}
 	err := r.DB.Read(ctx, func(ctx context.Context, tx *database.Tx) error {
-		var one int
-		return tx.QueryRowContext(ctx, "SELECT 1").Scan(&one)
+		now, err := tx.Now(ctx)
+		if err != nil {
+			return err
+		}
+		var all, ours int
+		err = tx.QueryRowContext(ctx, "SELECT count(*), coalesce(sum(CASE WHEN holder = ? THEN 1 ELSE 0 END), 0) FROM leases WHERE expires_at > ?", r.Replica, database.At(now)).Scan(&all, &ours)
+		leads.Detail = fmt.Sprintf("%d scopes are led, %d of them by this manager", all, ours)
+		return err
 	})
 	if err != nil {
-		db.Ready, db.Detail = false, "it does not answer"
+		db.Ready, db.Detail, leads.Detail = false, "it does not answer", "nobody knows: the database does not answer"
 	}
+	age := m.server.Age()
+	picture := systemrest.Component{Name: "configuration", Ready: age < stalePicture, Detail: fmt.Sprintf("%s old", age.Truncate(time.Millisecond))}
 	calls := systemrest.Component{Name: "calls", Ready: s.ready.Load()}
 	if !calls.Ready {
 		calls.Detail = "the manager is starting or stopping"
 	}
-	return db.Ready && calls.Ready, []systemrest.Component{calls, db}
+	tables := systemrest.Component{Name: "migrations", Ready: true, Detail: fmt.Sprintf("the tables of %d rooms are up to date", len(Migrations()))} // else no manager starts
+	return db.Ready && calls.Ready && picture.Ready, []systemrest.Component{calls, db, tables, picture, leads}
 }
+
+// stalePicture is when lists are so old that probes should send callers to another manager, if there is one.
+const stalePicture = time.Minute
 
 // Routes returns every route with its policy, for whoever reviews them.
 func (m *Manager) Routes() []gate.Route { return m.api.front.Routes() }

@@ -91,9 +91,9 @@ func (m *Manager) ask(t *testing.T, method, path, body string) (int, map[string]
 func TestADatabaseThatTakesNothing(t *testing.T) {
 	for name, c := range map[string]struct {
 		harm, mend string
-		status       int
-		code         string
-		is           error
+		status     int
+		code       string
+		is         error
 	}{
 		"read-only": {"PRAGMA query_only = 1", "", http.StatusServiceUnavailable, "unavailable", database.ErrReadOnly},
 		"full":      {"PRAGMA max_page_count = 1", "PRAGMA max_page_count = 1000000", http.StatusInsufficientStorage, "no_space", database.ErrFull},

@@ -10,6 +10,7 @@ import (
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/internal/database"
 	"github.com/darter-p2p/darter/internal/manager/catalog"
+	"github.com/darter-p2p/darter/internal/manager/compat"
 	jobsrest "github.com/darter-p2p/darter/internal/manager/jobs/rest"
 	"github.com/darter-p2p/darter/internal/manager/notify"
 	notifyrest "github.com/darter-p2p/darter/internal/manager/notify/rest"
@@ -31,9 +32,9 @@ func (h herald) Announce(ctx context.Context, tx *database.Tx, e darter.Event) e
 	return h.r.News.Announce(ctx, tx, e)
 }
 
-// work adds the operations on jobs, clean-up, events and notifications.
+// work adds the operations on jobs, clean-up, events and notifications, and the old interface.
 func (r *Rooms) work(api *rest.API) {
-	jobsrest.Register(api, jobsrest.Rooms{DB: r.DB, Engine: r.Jobs, Audit: r.Catalog, Clusters: book{r.Catalog}.names,
+	submit := jobsrest.Register(api, jobsrest.Rooms{DB: r.DB, Engine: r.Jobs, Audit: r.Catalog, Clusters: book{r.Catalog}.names,
 		Check: func(ctx context.Context, text string) error {
 			u, err := url.Parse(text)
 			if err != nil { // whose text may hold a secret
@@ -43,6 +44,7 @@ func (r *Rooms) work(api *rest.API) {
 		}})
 	recordsrest.Register(api, recordsrest.Rooms{Records: r.Records, Papers: papers{r.Catalog}})
 	notifyrest.Register(api, notifyrest.Rooms{Notifier: r.News})
+	compat.Register(api, compat.Rooms{Jobs: oldJobs{r, submit}, Clusters: oldClusters{r}, People: oldPeople{r}})
 }
 
 // papers are the catalog's documents as retention policies.

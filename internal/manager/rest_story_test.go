@@ -12,6 +12,7 @@ import (
 
 	"github.com/darter-p2p/darter/internal/database"
 	"github.com/darter-p2p/darter/internal/manager/auth"
+	"github.com/darter-p2p/darter/internal/manager/auth/authtest"
 )
 
 const good = "correct horse battery staple"
@@ -74,6 +75,7 @@ func TestTheFirstAdministrator(t *testing.T) {
 		s.ask(t, "DELETE", "/v1/tokens/"+first.text1("id"), "", "Authorization", "Bearer "+next.text1("secret")).fine(t, 204)
 		s.ask(t, "GET", "/v1/tokens", "", "Authorization", bearer).refused(t, "a revoked token", 401, "unauthenticated")
 		s.ask(t, "DELETE", "/v1/sessions/current", "", "Cookie", cookie, "X-Csrf-Token", csrf).fine(t, 204)
+		s.nowhere(t, good, first.text1("secret"), next.text1("secret"), strings.TrimPrefix(cookie, "darter="), csrf, s.Setup().Token)
 		s.ask(t, "GET", "/v1/sessions/current", "", "Cookie", cookie).refused(t, "a session that has ended", 401, "unauthenticated")
 	})
 }
@@ -241,6 +243,18 @@ func TestBadInputChangesNothing(t *testing.T) {
 			t.Errorf("rows were %s, and are %s", before, after)
 		}
 	})
+}
+
+// nowhere fails the test when a secret lies in a row. A token's id is no secret: what follows it is.
+func (s *site) nowhere(t *testing.T, secrets ...string) {
+	t.Helper()
+	rows := authtest.Dump(t, s.rooms.DB, "users", "tokens", "sessions", "setup_tokens", "idempotency_keys", "audit_events", "document_versions")
+	for i, secret := range secrets {
+		secret = secret[strings.LastIndexByte(secret, '_')+1:]
+		if len(secret) < 10 || strings.Contains(rows, secret) {
+			t.Errorf("secret %d lies in a row, or is none: %d bytes", i, len(secret))
+		}
+	}
 }
 
 // rows counts what a request could have left.

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -61,7 +62,33 @@ func TestManagerAPIGuide(t *testing.T) {
 		t.Log(out)
 	}
 	wantOneCopy(t, page, content, 0)
+	wantBoardsAnswered(t, ctx, n)
 	n.Stop(ctx)
+}
+
+// quiet are metrics that a manager has only after something that the guide does not do: trouble, or rows that go.
+var quiet = []string{"darter_gc_batch_seconds", "darter_gc_rows_deleted_total", "darter_gc_waits_total", "darter_gc_skipped_total",
+	"darter_jobs_retried_total", "darter_manager_credentials_refused_total", "darter_manager_database_failures_total"}
+
+// wantBoardsAnswered holds the board and the alerts for the manager to what a running one shows.
+func wantBoardsAnswered(t *testing.T, ctx context.Context, n *Node) {
+	t.Helper()
+	metrics, err := n.Metrics(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range []string{"../../deploy/grafana/manager.json", "../../deploy/alerts/manager.yaml"} {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range regexp.MustCompile(`(?:darter|dragonfly)_[a-z_]+`).FindAllString(string(text), -1) {
+			shown := regexp.MustCompile(`(?m)^` + name + `(_bucket)?[{ ]`).MatchString(metrics)
+			if !shown && !slices.Contains(quiet, name) && !slices.Contains(quiet, strings.TrimSuffix(name, "_bucket")) {
+				t.Errorf("%s asks for %s, and a running manager shows nothing of it", file, name)
+			}
+		}
+	}
 }
 
 // shell runs commands in one bash and returns what they print.

@@ -232,7 +232,7 @@ func (ch change) post(op, path string, body any) rest.Request {
 // comesWhole reports whether a list has one page and takes no size for it.
 func comesWhole(path string) bool {
 	switch path {
-	case "/v1/settings", "/v1/roles", "/v1/role-bindings", policiesPath:
+	case "/v1/settings", "/v1/roles", "/v1/role-bindings", "/v1/notifications", policiesPath:
 		return true
 	}
 	return false

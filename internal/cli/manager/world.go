@@ -63,7 +63,9 @@ func (d *door) clusterMatch() *cobra.Command {
 			for _, m := range v.Matches {
 				var why []string
 				for _, p := range m.Parts {
-					why = append(why, p.Name+" "+percent(int64(100*p.Score), 100)+": "+p.Why)
+					if p.Score > 0 {
+						why = append(why, p.Why)
+					}
 				}
 				t.Add(m.Cluster, m.Name, percent(int64(100*m.Score), 100), strings.Join(why, "; "))
 			}

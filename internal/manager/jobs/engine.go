@@ -197,6 +197,25 @@ func (e *Engine) Pin(ctx context.Context, tx *database.Tx, actor string, id dart
 	return e.cfg.Auditor.RecordJob(ctx, tx, actor, "job.pin", id)
 }
 
+// maxBio is how much may be said of a job, in bytes.
+const maxBio = 1000
+
+// Describe changes what is said of a job.
+func (e *Engine) Describe(ctx context.Context, tx *database.Tx, actor string, id darter.JobID, bio string) error {
+	if len(bio) > maxBio {
+		return invalid(errors.New("the description is longer than 1000 bytes"), "shorten it")
+	}
+	l, err := load(ctx, tx, id, tx.ForUpdate())
+	if err != nil {
+		return err
+	}
+	l.row.Bio = bio
+	if _, err := tx.NewUpdate().Model(&l.row).Column("bio").WherePK().Exec(ctx); err != nil || e.cfg.Auditor == nil {
+		return err
+	}
+	return e.cfg.Auditor.RecordJob(ctx, tx, actor, "job.describe", id)
+}
+
 const noLock bun.Safe = ""
 
 type reasonKey struct{}

@@ -256,8 +256,8 @@ func (e *Engine) fireOnce(ctx context.Context, tx *database.Tx, s Schedule, now 
 	if err != nil {
 		words = clip(err.Error())
 	}
-	if _, err := tx.NewRaw("INSERT INTO schedule_fires (schedule_id, fire_at, fired_at, job_id, skipped, error) VALUES (?, ?, ?, ?, ?, ?)",
-		s.ID, database.At(due), database.At(now), out.ID, skipped, words).Exec(ctx); err != nil {
+	if _, err := tx.NewRaw("INSERT INTO schedule_fires (id, schedule_id, fire_at, fired_at, job_id, skipped, error) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		fmt.Sprintf("%s/%d", s.ID, database.At(due)), s.ID, database.At(due), database.At(now), out.ID, skipped, words).Exec(ctx); err != nil {
 		return err
 	}
 	if _, err := tx.NewRaw("UPDATE schedules SET next_at = ? WHERE id = ?", database.At(at), s.ID).Exec(ctx); err != nil {

@@ -6,6 +6,9 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/internal/manager/catalog"
 	"github.com/darter-p2p/darter/internal/rest"
@@ -55,25 +58,29 @@ func (s *shelf) audit() {
 			return out, err
 		}, func(e AuditEvent) string { return e.ID })
 	})
-	s.api.Handle("GET /v1/audit-events:export", rest.Need("audit.export"), http.HandlerFunc(s.export))
+	rest.Add(s.api, rest.Operation{Method: "GET", Path: "/v1/audit-events:export", ID: "export-audit-events", Tag: "audit", Summary: "Write out who did what, the newest first",
+		Doc: auditFields + " One JSON object per line (application/x-ndjson). The last line says `{\"end\":true}`: without it the export was cut off.", Access: rest.Need("audit.export")},
+		func(ctx context.Context, in *struct {
+			Filter string `query:"filter" maxLength:"1000"`
+		}) (*huma.StreamResponse, error) {
+			f, err := auditFilter(in.Filter)
+			if err != nil {
+				return nil, err
+			}
+			f.Limit = exportPage
+			page, err := s.Catalog.AuditEvents(ctx, f)
+			if err != nil {
+				return nil, err
+			}
+			return &huma.StreamResponse{Body: func(c huma.Context) { s.export(c, f, page) }}, nil
+		})
 }
 
 // exportPage is how many events are read at once: memory stays small however long the history is.
 const exportPage = 500
 
-// export writes all events, one JSON object per line, the newest first. The last line says {"end": true}: without
-// it the export was cut off.
-func (s *shelf) export(w http.ResponseWriter, r *http.Request) {
-	f, err := auditFilter(r.URL.Query().Get("filter"))
-	var page []darter.AuditEvent
-	if err == nil {
-		f.Limit = exportPage
-		page, err = s.Catalog.AuditEvents(r.Context(), f)
-	}
-	if err != nil {
-		s.api.Refuse(w, r, err)
-		return
-	}
+func (s *shelf) export(c huma.Context, f catalog.AuditFilter, page []darter.AuditEvent) {
+	_, w := humago.Unwrap(c)
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Content-Disposition", `attachment; filename="audit-events.ndjson"`)
 	out, control := json.NewEncoder(w), http.NewResponseController(w)
@@ -89,7 +96,8 @@ func (s *shelf) export(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 		f.Before = page[len(page)-1].ID
-		if page, err = s.Catalog.AuditEvents(r.Context(), f); err != nil {
+		var err error
+		if page, err = s.Catalog.AuditEvents(c.Context(), f); err != nil {
 			return // the end is missing, and says so
 		}
 	}

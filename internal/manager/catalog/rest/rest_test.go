@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/internal/database"
 	"github.com/darter-p2p/darter/internal/database/databasetest"
@@ -285,6 +287,50 @@ func TestJournalUndoes(t *testing.T) {
 		key.Hash = "other"
 		if _, err := j.Once(t.Context(), key, func(context.Context) (rest.Answer, error) { return rest.Answer{}, nil }); !errors.Is(err, rest.ErrKeyReused) {
 			t.Errorf("%v", err)
+		}
+	}, catalog.Migrations())
+}
+
+// TestJournalOfManyManagers sends one key through many managers at once, which know nothing of one another.
+func TestJournalOfManyManagers(t *testing.T) {
+	databasetest.Each(t, func(t *testing.T, db *database.DB) {
+		c, err := catalog.New(catalog.Config{DB: db, Schedule: func(retention.Schedule) error { return nil }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		j := catalogrest.Journal{DB: db, Catalog: c}
+		key := rest.Key{Principal: "u", Key: "k", Route: "POST /x", Hash: "h"}
+		answers := make(chan rest.Answer, 20)
+		var group errgroup.Group
+		for range cap(answers) {
+			group.Go(func() error {
+				a, err := j.Once(t.Context(), key, func(ctx context.Context) (rest.Answer, error) {
+					made, err := c.CreateCluster(ctx, catalog.ClusterSpec{Name: "x"}, catalog.Edit{Actor: darter.System("test")})
+					return rest.Answer{Status: 201, Body: made.ID}, err
+				})
+				answers <- a
+				return err
+			})
+		}
+		if err := group.Wait(); err != nil {
+			t.Error(err)
+		}
+		close(answers)
+		all, err := c.Clusters(t.Context(), "", 10)
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%v, %v", all, err)
+		}
+		first := 0
+		for a := range answers {
+			if !a.Replayed {
+				first++
+			}
+			if a.Body != all[0].ID || a.Status != 201 {
+				t.Errorf("%+v, want %s", a, all[0].ID)
+			}
+		}
+		if first != 1 {
+			t.Errorf("%d did it themselves", first)
 		}
 	}, catalog.Migrations())
 }

@@ -56,7 +56,7 @@ type Progress struct {
 func job(j jobs.Job) Job {
 	return Job{ID: j.ID, CompatID: j.CompatID, Kind: j.Kind, State: j.State, Owner: j.Owner, Application: j.Application, Priority: j.Priority, Parent: j.Parent,
 		Schedule: j.Schedule, Progress: Progress(j.Tally), Failure: j.Failure, Message: j.Text, Hint: j.Failure.Hint(), Threshold: j.Threshold,
-		Spec: wish(&jobs.Request{Kind: j.Kind, Spec: j.Spec, Priority: j.Priority, Threshold: j.Threshold}), Version: j.Version, Events: j.Events,
+		Spec: wish(&jobs.Request{Kind: j.Kind, Spec: j.Spec, Priority: j.Priority, Threshold: j.Threshold, Bio: j.Bio}), Version: j.Version, Events: j.Events,
 		Created: j.Created, Started: when(j.Started), Updated: j.Updated, Finished: when(j.Finished), Deadline: when(j.Deadline), PinnedUntil: when(j.PinnedUntil)}
 }
 

@@ -38,8 +38,8 @@ type desk struct {
 	Rooms
 }
 
-// Register adds the operations.
-func Register(api *rest.API, rooms Rooms) {
+// Register adds the operations, and returns the way to make jobs for interfaces that are translated onto them.
+func Register(api *rest.API, rooms Rooms) Submit {
 	d := &desk{api: api, Rooms: rooms}
 	api.Explain(Explain)
 	d.jobs()
@@ -47,7 +47,17 @@ func Register(api *rest.API, rooms Rooms) {
 	d.verbs()
 	d.preheats()
 	d.schedules()
+	return func(ctx context.Context, w *Wish) (jobs.Enqueued, error) {
+		r, err := d.order(ctx, w)
+		if err != nil {
+			return jobs.Enqueued{}, err
+		}
+		return d.enqueue(ctx, r)
+	}
 }
+
+// Submit makes a job for the caller of a request, with all that is checked of one.
+type Submit func(ctx context.Context, w *Wish) (jobs.Enqueued, error)
 
 // Codes of problems that only jobs have.
 const (

@@ -135,6 +135,16 @@ func (d *desk) schedules() {
 			return d.audit(ctx, tx, "schedule.delete", in.ID, in.Because)
 		})
 	})
+	d.scheduleVerbs()
+}
+
+// scheduleVerbs adds what is said to schedules, and what they did.
+func (d *desk) scheduleVerbs() {
+	const one = "/v1/schedules/{id}"
+	read, write := rest.Need("job.read"), rest.Need("job.create")
+	op := func(method, path, id, summary string, access rest.Access) rest.Operation {
+		return rest.Operation{Method: method, Path: path, ID: id, Tag: "schedules", Summary: summary, Access: access}
+	}
 	for verb, paused := range map[string]bool{"pause": true, "resume": false} {
 		rest.Add(d.api, op("POST", one+":"+verb, verb+"-schedule", "Pause or resume a schedule; times that passed are not made up for", write), func(ctx context.Context, in *struct {
 			ScheduleID

@@ -23,7 +23,7 @@ type Wish struct {
 	Application string            `json:"application,omitempty" maxLength:"256" doc:"on whose behalf; jobs take turns by it"`
 	Filtered    []string          `json:"filtered_query_params,omitempty" maxItems:"200" doc:"query parameters that do not name the content; default the usual ones of signatures"`
 	PieceLength int64             `json:"piece_length,omitempty" minimum:"0" doc:"bytes; default as the hosts choose"`
-	DigestAsID  bool              `json:"digest_as_id,omitempty" doc:"name registry blobs by their digest, as daemons do that are set so"`
+	DigestAsID  *bool             `json:"digest_as_id,omitempty" doc:"name registry blobs by their digest, as daemons do by default; default true for images"`
 	Platforms   []string          `json:"platforms,omitempty" maxItems:"50" doc:"image: os/arch; default all that there are"`
 	Targets     *Targets          `json:"targets,omitempty"`
 	Clusters    []uint64          `json:"clusters,omitempty" maxItems:"1000" doc:"numbers (compat_id) of clusters; default all"`
@@ -38,6 +38,7 @@ type Wish struct {
 	MaxAttempts uint32            `json:"max_attempts,omitempty" maximum:"100" doc:"per part; default 5"`
 	Threshold   uint32            `json:"success_threshold,omitempty" maximum:"100" doc:"percent of the contents that at least one host must have, or the job has failed; default 100"`
 	Force       bool              `json:"force,omitempty" doc:"make a job also when one that does the same is under way"`
+	Bio         string            `json:"bio,omitempty" maxLength:"1000" doc:"what somebody says of it"`
 }
 
 // Targets selects hosts. ips goes before count, and count before percentage.
@@ -57,9 +58,9 @@ func (w *Wish) request() (jobs.Request, error) {
 		kind = darter.JobKind(w.Kind)
 	}
 	r := jobs.Request{Kind: kind, Priority: w.Priority, StartWithin: time.Duration(w.StartWithin), RunFor: time.Duration(w.RunFor), MaxAttempts: w.MaxAttempts,
-		Threshold: w.Threshold, Force: w.Force,
+		Threshold: w.Threshold, Force: w.Force, Bio: w.Bio,
 		Spec: jobs.Spec{URLs: w.URLs, TaskID: darter.TaskID(w.TaskID), Tag: w.Tag, Application: w.Application, FilteredQuery: w.Filtered, PieceLength: w.PieceLength,
-			Digest: darter.Digest(w.Digest), DigestAsID: w.DigestAsID, Platforms: w.Platforms, Clusters: w.Clusters, TasksAtOnce: w.TasksAtOnce, HostsAtOnce: w.HostsAtOnce,
+			Digest: darter.Digest(w.Digest), DigestAsID: w.DigestAsID != nil && *w.DigestAsID || w.DigestAsID == nil && kind == darter.PreheatImage, Platforms: w.Platforms, Clusters: w.Clusters, TasksAtOnce: w.TasksAtOnce, HostsAtOnce: w.HostsAtOnce,
 			Timeout: time.Duration(w.Timeout), Records: w.Records, Header: w.Headers}}
 	if w.RunAt != nil {
 		r.RunAt = *w.RunAt
@@ -86,9 +87,9 @@ func (w *Wish) request() (jobs.Request, error) {
 func wish(r *jobs.Request) Wish {
 	s := &r.Spec
 	out := Wish{Kind: string(r.Kind), URLs: s.URLs, TaskID: string(s.TaskID), Digest: string(s.Digest), Tag: s.Tag, Application: s.Application, Filtered: s.FilteredQuery,
-		PieceLength: s.PieceLength, DigestAsID: s.DigestAsID, Platforms: s.Platforms, Clusters: s.Clusters, TasksAtOnce: s.TasksAtOnce, HostsAtOnce: s.HostsAtOnce,
+		PieceLength: s.PieceLength, DigestAsID: &s.DigestAsID, Platforms: s.Platforms, Clusters: s.Clusters, TasksAtOnce: s.TasksAtOnce, HostsAtOnce: s.HostsAtOnce,
 		Timeout: rest.Duration(s.Timeout), Records: s.Records, Priority: r.Priority, RunAt: when(r.RunAt), StartWithin: rest.Duration(r.StartWithin),
-		RunFor: rest.Duration(r.RunFor), MaxAttempts: r.MaxAttempts, Threshold: r.Threshold, Force: r.Force}
+		RunFor: rest.Duration(r.RunFor), MaxAttempts: r.MaxAttempts, Threshold: r.Threshold, Force: r.Force, Bio: r.Bio}
 	if s.Targets.Scope != "" {
 		t := &Targets{Scope: string(s.Targets.Scope), Count: s.Targets.Count, Percentage: s.Targets.Percent}
 		for _, ip := range s.Targets.IPs {
