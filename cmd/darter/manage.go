@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -69,6 +70,9 @@ func (p *process) addManager(ctx context.Context, schedulers []manager.Scheduler
 	}
 	if err := allow(&cfg.Egress, c); err != nil {
 		return err
+	}
+	if a, ok := cfg.GRPC.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
+		p.log.Warn("the manager's ports are plain: keep them in a network that you trust as a whole", "grpc", cfg.GRPC.Addr().String(), "http", cfg.HTTP.Addr().String())
 	}
 	cfg.DataDir, cfg.Database, cfg.KeyFile, cfg.Authority = p.cfg.RoleDir("manager"), c.Database, c.KeyFile, c.Authority
 	cfg.Schedulers, cfg.Version, cfg.Commit, cfg.Log, cfg.Own = schedulers, version, commit(), p.log, p.doors.own

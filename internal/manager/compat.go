@@ -9,6 +9,7 @@ import (
 
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/internal/database"
+	"github.com/darter-p2p/darter/internal/identity"
 	"github.com/darter-p2p/darter/internal/manager/auth"
 	"github.com/darter-p2p/darter/internal/manager/auth/account"
 	"github.com/darter-p2p/darter/internal/manager/catalog"
@@ -43,6 +44,9 @@ func (o oldJobs) Create(ctx context.Context, w compat.Order) (compat.Job, error)
 
 func oldJob(j jobs.Job, err error) (compat.Job, error) {
 	s := &j.Spec
+	if slices.Equal(s.FilteredQuery, identity.DefaultFilteredQuery()) {
+		s.FilteredQuery = nil // the usual ones, which nobody asked for
+	}
 	return compat.Job{Number: j.CompatID, ID: j.ID, State: j.State, Owner: j.Owner, Failure: j.Failure, Text: j.Text, Created: j.Created, Updated: j.Updated, Finished: j.Finished,
 		Order: compat.Order{Kind: j.Kind, URLs: s.URLs, TaskID: string(s.TaskID), Tag: s.Tag, Application: s.Application, Filtered: s.FilteredQuery, PieceLength: s.PieceLength,
 			Platforms: s.Platforms, DigestAsID: &s.DigestAsID, Targets: s.Targets, Clusters: s.Clusters, TasksAtOnce: s.TasksAtOnce, HostsAtOnce: s.HostsAtOnce,

@@ -41,8 +41,7 @@ type Config struct {
 	Setup     string                  // the first sign-in's secret, brought by the operator; empty: one is made
 	OIDC      oidc.Config             // an identity provider that vouches for people; without an issuer there is none
 	Authority string                  // folder of the certificate authority; empty: nodes cannot join here
-	TLS       *pki.Source             // this manager's certificate; nil: both ports are plain
-	Plain     bool                    // with TLS: callers without a certificate are let in, too
+	TLS       *pki.Source             // this manager's certificate: gRPC callers need one then, HTTP ones may have one; nil: both ports are plain
 	Egress    egress.Config           // where the manager may go for others; the setting "egress" adds to it
 	Own       func() []netip.AddrPort // what this process listens on, never an origin; may be nil
 

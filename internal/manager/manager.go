@@ -52,7 +52,7 @@ func (m *Manager) build(ctx context.Context) (err error) {
 	if err := m.announceFixed(ctx); err != nil {
 		return err
 	}
-	m.grpc = m.server.GRPC()
+	m.grpc = m.server.GRPC(m.credentials()...)
 	m.rooms.Control.Register(m.grpc)
 	m.rooms.Hosts.Register(m.grpc)
 	if m.api, err = m.openAPI(ctx); err != nil {

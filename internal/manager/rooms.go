@@ -152,7 +152,7 @@ func (r *Rooms) openCatalog(_ context.Context, cfg *Config) (err error) {
 
 func (r *Rooms) openFleet(_ context.Context, cfg *Config) error {
 	r.Fleet = fleet.New(r.DB)
-	r.Hosts = fleetrpc.New(fleetrpc.Config{Book: book{r.Catalog}, Orders: r.Fleet, Permit: permit(cfg.TLS != nil && !cfg.Plain)})
+	r.Hosts = fleetrpc.New(fleetrpc.Config{Book: book{r.Catalog}, Orders: r.Fleet, Permit: permit(cfg.TLS != nil)})
 	return nil
 }
 
@@ -202,7 +202,7 @@ func (r *Rooms) openJobs(_ context.Context, cfg *Config) (err error) {
 	if r.Jobs, err = jobs.New(jc); err != nil {
 		return err
 	}
-	r.Control, err = jobsrpc.New(jobsrpc.Config{Engine: r.Jobs, Permit: permit(cfg.TLS != nil && !cfg.Plain), Events: cfg.Events.Control})
+	r.Control, err = jobsrpc.New(jobsrpc.Config{Engine: r.Jobs, Permit: permit(cfg.TLS != nil), Events: cfg.Events.Control})
 	if err != nil {
 		return err
 	}

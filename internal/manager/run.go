@@ -26,7 +26,7 @@ func (m *Manager) Run(ctx context.Context) error {
 		}
 		return nil
 	})
-	group.Go(func() error { return m.serveHTTP(m.cfg.HTTP) })
+	group.Go(func() error { return m.serveHTTP(m.secured(m.cfg.HTTP)) })
 	if m.cfg.Local != nil {
 		group.Go(func() error { return m.serveHTTP(m.cfg.Local) })
 	}

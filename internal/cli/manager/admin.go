@@ -21,8 +21,8 @@ import (
 func (a *App) adminCommand() *cobra.Command {
 	d, c := a.group("admin", "Set the manager up; people, tokens, nodes, clusters, settings")
 	c.AddCommand(d.setupCommand(), d.loginCommand(), d.logoutCommand(), d.whoamiCommand(), d.userCommand(), d.roleCommand(), d.tokenCommand(),
-		d.caCommand(), d.joinCommand(), d.certificateCommand(), d.auditCommand(), d.clusterCommand(), d.schedulerCommand(), d.settingsCommand(),
-		d.applicationCommand(), d.notificationCommand())
+		d.caCommand(), d.joinCommand(), d.certificateCommand(), d.auditCommand(), d.eventsCommand(), d.systemCommand(), d.clusterCommand(), d.schedulerCommand(),
+		d.hostCommand(), d.settingsCommand(), d.applicationCommand(), d.notificationCommand())
 	return c
 }
 

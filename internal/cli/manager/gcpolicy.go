@@ -75,7 +75,7 @@ func (b brief) when() string {
 
 func (d *door) policyCommand() *cobra.Command {
 	s := policies()
-	return folder("policy", "Show and change how long records are kept", d.policyList(), d.paperShow(s), d.paperSet(s), d.paperEdit(s), d.paperDiff(s), d.paperHistory(s), d.paperRollback(s))
+	return folder("policy", "Show and change how long records are kept", d.policyList(), d.paperShow(s), d.paperSet(s), d.paperEdit(s), d.paperDiff(s), d.paperHistory(s), d.paperPublish(s), d.paperRollback(s))
 }
 
 func (d *door) policyList() *cobra.Command {
@@ -103,6 +103,7 @@ type impact struct {
 func (k *call) simulate(ctx context.Context, e edit, kind string, document []byte, diff []darter.Change) error {
 	r := rest.Request{Op: "try the policy for " + kind, Method: http.MethodPost, Path: policies().at(kind) + ":simulate", Query: e.query(), Body: document}
 	r.Query.Del("reason")
+	r.Query.Del("draft")
 	answer, i, err := ask[impact](ctx, k, r)
 	if err != nil || !k.people() {
 		return orShow(k, answer, err)

@@ -273,6 +273,24 @@ func TestRowsOfAnyShape(t *testing.T) {
 	require.NotContains(t, d.out.String(), "gone")
 }
 
+// TestEventsEndWithTheNewest holds that a list which begins with the oldest is not cut at its end.
+func TestEventsEndWithTheNewest(t *testing.T) {
+	d := newDesk(t)
+	d.on("GET /v1/events", ok(`{"items":[{"at":"2030-01-02T11:00:00Z","type":"a"},{"at":"2030-01-02T11:30:00Z","type":"b"}],"next_page_token":"t"}`), ok(`{"items":[{"at":"2030-01-02T11:59:00Z","type":"c"}]}`))
+	require.Equal(t, cli.ExitOK, d.run("admin", "events", "--limit", "2", "--type", "job.*,gc.*"))
+	require.Equal(t, []string{"AT TYPE RESOURCE ACTOR TEXT", "30m00s ago b - - -", "1m00s ago c - - -"}, words(d.out.String()))
+	require.Equal(t, "page_size=500&page_token=t&type=job.%2A%2Cgc.%2A", d.last("GET /v1/events").query)
+}
+
+func TestATestOfANotificationFailsAsTheTargetDoes(t *testing.T) {
+	d := newDesk(t)
+	d.on("POST /v1/notifications/n1:test", ok(`{"ok":false,"status":501,"took":"2ms","error":"it answers with status 501"}`), ok(`{"ok":true,"status":204,"took":"2ms"}`))
+	require.Equal(t, cli.ExitFailed, d.run("admin", "notification", "test", "n1"))
+	require.Contains(t, d.err.String(), "it answers with status 501")
+	require.Empty(t, d.last("POST /v1/notifications/n1:test").header.Get("Idempotency-Key"))
+	require.Equal(t, cli.ExitOK, d.run("admin", "notification", "test", "n1"))
+}
+
 // TestEditsAreMadeFromWhatWasShown holds that no edit wins over one that it has not seen, and that its text stays.
 func TestEditsAreMadeFromWhatWasShown(t *testing.T) {
 	d := newDesk(t)
@@ -363,4 +381,13 @@ func unfit(c *cobra.Command) []string {
 		return nil
 	}
 	return []string{"a", "b", "c", "d", "e"}
+}
+
+// words are the lines of a table without its spacing.
+func words(table string) []string {
+	var out []string
+	for line := range strings.Lines(table) {
+		out = append(out, strings.Join(strings.Fields(line), " "))
+	}
+	return out
 }

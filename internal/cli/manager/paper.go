@@ -109,10 +109,12 @@ type edit struct {
 	reason *string
 	force  *bool
 	dry    *bool
+	draft  *bool
 }
 
 func edits(c *cobra.Command, s papers) edit {
-	e := edit{reason: c.Flags().String("reason", "", "why, for the history"), dry: c.Flags().Bool("dry-run", false, "only say what would change"), force: new(bool)}
+	e := edit{reason: c.Flags().String("reason", "", "why, for the history"), dry: c.Flags().Bool("dry-run", false, "only say what would change"), force: new(bool),
+		draft: c.Flags().Bool("draft", false, "keep it as a draft, which \"publish\" brings into force")}
 	if s.preview {
 		e.force = c.Flags().Bool("force", false, "also when records would be kept for less than an hour")
 	}
@@ -126,6 +128,9 @@ func (e edit) query() url.Values {
 	}
 	if *e.force {
 		q.Set("force", "true")
+	}
+	if *e.draft {
+		q.Set("draft", "true")
 	}
 	return q
 }
@@ -164,7 +169,7 @@ func (k *call) publish(ctx context.Context, s papers, e edit, name, etag string,
 		if err != nil {
 			return err
 		}
-		return k.published(answer, before, p)
+		return k.published(answer, before, p, *e.draft)
 	}
 	r.Query.Set("dry_run", "true")
 	answer, p, err := ask[paper](ctx, k, r)
@@ -181,11 +186,15 @@ func (k *call) publish(ctx context.Context, s papers, e edit, name, etag string,
 	return k.show(nil, diffTable(differences(before.Body, p.Body)))
 }
 
-func (k *call) published(answer *rest.Answer, before, now paper) error {
+func (k *call) published(answer *rest.Answer, before, now paper, draft bool) error {
 	if !k.people() {
 		return k.show(answer.Body, sheet.Table{})
 	}
-	k.say("version %d is in force", now.Version)
+	what := "is in force"
+	if draft {
+		what = "is a draft"
+	}
+	k.say("version %d %s", now.Version, what)
 	return k.show(nil, diffTable(differences(before.Body, now.Body)))
 }
 
@@ -341,8 +350,9 @@ func (d *door) paperHistory(s papers) *cobra.Command {
 	})
 }
 
-func (d *door) paperRollback(s papers) *cobra.Command {
-	c := &cobra.Command{Use: "rollback NAME VERSION", Short: "Bring what an earlier version said into force again, as a new version", Args: exactly(2, s.what+" and a version")}
+// paperChoose makes "rollback" and "publish": another version that is there already comes into force.
+func (d *door) paperChoose(s papers, verb, short string) *cobra.Command {
+	c := &cobra.Command{Use: verb + " NAME VERSION", Short: short, Args: exactly(2, s.what+" and a version")}
 	ch := changes(c)
 	d.completeIDs(c, s.list, s.id, "reason")
 	return d.asks(c, func(ctx context.Context, k *call, args []string) error {
@@ -354,12 +364,20 @@ func (d *door) paperRollback(s papers) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		r := ch.post("roll the "+s.noun+" "+args[0]+" back", s.at(args[0])+":rollback", map[string]any{"version": version})
+		r := ch.post(verb+" the "+s.noun+" "+args[0], s.at(args[0])+":"+verb, map[string]any{"version": version})
 		r.IfMatch = now.ETag
 		answer, p, err := ask[paper](ctx, k, r)
 		if err != nil {
 			return err
 		}
-		return k.published(answer, before, p)
+		return k.published(answer, before, p, false)
 	})
+}
+
+func (d *door) paperRollback(s papers) *cobra.Command {
+	return d.paperChoose(s, "rollback", "Bring what an earlier version said into force again, as a new version")
+}
+
+func (d *door) paperPublish(s papers) *cobra.Command {
+	return d.paperChoose(s, "publish", "Bring a draft into force")
 }

@@ -144,6 +144,20 @@ func (k *call) showList(ctx context.Context, r resource, ask rest.Request, most 
 	return k.show(rows, r.table(rows, k.now))
 }
 
+// showLast shows the end of a list that begins with the oldest.
+func (k *call) showLast(ctx context.Context, r resource, ask rest.Request, most int) error {
+	rows := []json.RawMessage{}
+	for item, err := range k.Pages(ctx, ask, 0) {
+		if err != nil {
+			return err
+		}
+		if rows = append(rows, item); most > 0 && len(rows) > most {
+			rows = rows[1:]
+		}
+	}
+	return k.show(rows, r.table(rows, k.now))
+}
+
 // at is the path of one of them.
 func (r resource) at(id string) string { return r.path + rest.Path(id) }
 

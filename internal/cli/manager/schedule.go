@@ -80,11 +80,32 @@ func (d *door) scheduleShow() *cobra.Command {
 		t.Add("next", sheet.Stamp(s.Next, k.now))
 		t.Add("paused", sheet.YesNo(s.Paused))
 		t.Add("makes", s.Kind)
-		t.Add("with", string(s.Spec))
+		t.Add("with", briefSpec(s.Spec))
 		t.Add("owner", s.Owner)
 		t.Add("created", sheet.Stamp(s.Created, k.now))
-		return k.show(nil, t)
+		if err := k.show(nil, t); err != nil {
+			return err
+		}
+		fmt.Fprintln(d.app.Out)
+		fires := resource{columns: []string{"due", "job", "skipped", "error"}}
+		return k.showList(ctx, fires, rest.Request{Op: "read when it fired", Path: rest.Path("v1", "schedules", args[0]) + "/fires"}, 10)
 	})
+}
+
+// briefSpec is what a person wants to know of a job: without what nobody set.
+func briefSpec(spec json.RawMessage) string {
+	var all map[string]json.RawMessage
+	if json.Unmarshal(spec, &all) != nil {
+		return string(spec)
+	}
+	for _, name := range []string{"kind", "filtered_query_params", "digest_as_id", "tasks_at_once", "hosts_at_once", "timeout", "start_within", "run_for", "max_attempts", "success_threshold"} {
+		delete(all, name)
+	}
+	text, err := json.Marshal(all)
+	if err != nil {
+		return string(spec)
+	}
+	return compact(text)
 }
 
 func (d *door) scheduleCreate() *cobra.Command {

@@ -121,6 +121,7 @@ func build(t *testing.T, db *database.DB, change func(*notify.Config)) *rig {
 	t.Helper()
 	r := &rig{db: db, audit: &ledger{}, clock: &clock{now: time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)}}
 	cfg := notify.Config{DB: db, Sealer: plainBox{}, Audit: r.audit, Client: http.DefaultClient, Now: r.clock.Now, Poll: 20 * time.Millisecond,
+		Events: notify.Events{Failed: func(what string, err error) { t.Errorf("could not %s: %v", what, err) }},
 		Check: func(_ context.Context, u *url.URL) error {
 			if u.Hostname() == "forbidden.example" {
 				return &darter.Error{Kind: darter.Denied, Op: "go there", Err: errors.New("no")}

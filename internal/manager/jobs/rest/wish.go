@@ -5,9 +5,11 @@ import (
 	"net/http"
 	"net/netip"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/identity"
 	"github.com/darter-p2p/darter/internal/manager/jobs"
 	"github.com/darter-p2p/darter/internal/rest"
 )
@@ -90,6 +92,9 @@ func wish(r *jobs.Request) Wish {
 		PieceLength: s.PieceLength, DigestAsID: &s.DigestAsID, Platforms: s.Platforms, Clusters: s.Clusters, TasksAtOnce: s.TasksAtOnce, HostsAtOnce: s.HostsAtOnce,
 		Timeout: rest.Duration(s.Timeout), Records: s.Records, Priority: r.Priority, RunAt: when(r.RunAt), StartWithin: rest.Duration(r.StartWithin),
 		RunFor: rest.Duration(r.RunFor), MaxAttempts: r.MaxAttempts, Threshold: r.Threshold, Force: r.Force, Bio: r.Bio}
+	if slices.Equal(out.Filtered, identity.DefaultFilteredQuery()) {
+		out.Filtered = nil // the usual ones, which nobody asked for
+	}
 	if s.Targets.Scope != "" {
 		t := &Targets{Scope: string(s.Targets.Scope), Count: s.Targets.Count, Percentage: s.Targets.Percent}
 		for _, ip := range s.Targets.IPs {
