@@ -8,9 +8,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	neturl "net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -24,6 +27,11 @@ import (
 	"github.com/darter-p2p/darter/internal/cli/rpc"
 	"github.com/darter-p2p/darter/internal/config"
 	"github.com/darter-p2p/darter/internal/daemon"
+	"github.com/darter-p2p/darter/internal/database"
+	"github.com/darter-p2p/darter/internal/manager/catalog"
+	"github.com/darter-p2p/darter/internal/manager/fleet"
+	"github.com/darter-p2p/darter/internal/manager/jobs"
+	managernotify "github.com/darter-p2p/darter/internal/manager/notify"
 )
 
 var update = flag.Bool("update", false, "rewrite docs/reference/cli.md")
@@ -75,7 +83,7 @@ func TestOneCommandIsThatOfTheWholeTree(t *testing.T) {
 		require.Equal(t, help(root(), args...), help(one, args...), line)
 	}
 	for _, args := range [][]string{nil, {"gte"}, {"help"}, {"__complete", "ge"}, {"--help"}} {
-		require.Len(t, root(args...).Commands(), 11, args)
+		require.Len(t, root(args...).Commands(), 16, args)
 	}
 }
 
@@ -118,6 +126,112 @@ func testProcess(t *testing.T, name string) *process {
 	return p
 }
 
+// running starts what p has, and returns how to stop it.
+func running(t *testing.T, p *process) (stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	ended, ready := make(chan error, 1), make(chan struct{})
+	go func() { ended <- runRoles(ctx, p.roles, func() { close(ready) }) }()
+	select {
+	case <-ready:
+	case err := <-ended:
+		t.Fatalf("ended before it was ready: %v", err)
+	}
+	return func() {
+		cancel(cli.Interrupted{Signal: syscall.SIGTERM})
+		require.NoError(t, <-ended, "a stop that was asked for is no error")
+	}
+}
+
+// TestAJobOfTheManagerRunsInUp asks the manager for a preheat; the scheduler takes it, the daemon fetches, and a get of
+// the same does not go to the origin again.
+func TestAJobOfTheManagerRunsInUp(t *testing.T) {
+	content := bytes.Repeat([]byte("preheat"), 1<<20)
+	var asked atomic.Int64
+	origin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		http.ServeContent(w, r, "f", time.Unix(1, 0), bytes.NewReader(content))
+	}))
+	defer origin.Close()
+	p := testProcess(t, "up")
+	defer p.close()
+	require.NoError(t, p.up(t.Context(), "127.0.0.1"))
+	defer running(t, p)()
+
+	rooms := p.manager.Rooms()
+	url, err := neturl.Parse(origin.URL + "/f")
+	require.NoError(t, err)
+	require.NoError(t, rooms.Egress.CheckURL(t.Context(), url), "an origin on this machine may be named here")
+	var job jobs.Enqueued
+	require.NoError(t, rooms.DB.Write(t.Context(), func(ctx context.Context, tx *database.Tx) (err error) {
+		job, err = rooms.Jobs.Enqueue(ctx, tx, jobs.Request{Kind: darter.PreheatFiles, Owner: "me", Spec: jobs.Spec{URLs: []string{origin.URL + "/f"}}})
+		return err
+	}))
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	for _, err := range rooms.Jobs.Watch(ctx, job.ID, 0) {
+		require.NoError(t, err)
+	}
+	done, err := rooms.Jobs.Get(t.Context(), job.ID)
+	require.NoError(t, err)
+	require.Equal(t, darter.JobSucceeded, done.State, done.Text)
+	require.EqualValues(t, 1, done.Tally.Done)
+	workers, err := rooms.Jobs.Workers(t.Context(), 1)
+	require.NoError(t, err)
+	require.Len(t, workers, 1)
+
+	before := asked.Load()
+	s, err := rpc.OpenSocket(t.Context(), p.cfg.SocketPath())
+	require.NoError(t, err)
+	out := filepath.Join(t.TempDir(), "f")
+	_, err = s.Get(t.Context(), darter.Want{URL: origin.URL + "/f", OutputPath: out, Priority: 6}, cli.Sink{})
+	require.NoError(t, err)
+	require.NoError(t, s.Close())
+	data, err := os.ReadFile(out)
+	require.NoError(t, err)
+	require.True(t, bytes.Equal(content, data))
+	require.Equal(t, before, asked.Load(), "the content was here")
+}
+
+// TestTheManagerSeesHostsAndOrdersThem follows the daemon's host through the scheduler to the manager's journal, and an
+// order back.
+func TestTheManagerSeesHostsAndOrdersThem(t *testing.T) {
+	p := testProcess(t, "up")
+	defer p.close()
+	require.NoError(t, p.up(t.Context(), "127.0.0.1"))
+	defer running(t, p)()
+	rooms := p.manager.Rooms()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	given, told := "", []string(nil)
+	for page, err := range rooms.News.Tail(ctx, managernotify.Filter{Types: []string{"host.*"}}, 0) {
+		require.NoError(t, err)
+		for _, e := range page.Events {
+			told = append(told, e.Type)
+			if e.Type == "host.alive" && given == "" {
+				given, err = rooms.Fleet.Give(ctx, fleet.Order{Verb: fleet.Drain, Whom: strings.TrimPrefix(e.Resource, "hosts/"), Reason: "a new disk"})
+				require.NoError(t, err)
+			}
+		}
+		if slices.Contains(told, "host.draining") {
+			break
+		}
+	}
+	require.Equal(t, []string{"host.alive", "host.draining"}, told)
+	hosts, err := rooms.Catalog.Hosts(t.Context(), catalog.HostFilter{})
+	require.NoError(t, err)
+	require.Len(t, hosts, 1)
+	require.Equal(t, "seed", hosts[0].Kind)
+	events, err := rooms.Catalog.HostEvents(t.Context(), hosts[0].ID, "", 10)
+	require.NoError(t, err)
+	require.Len(t, events, 2)
+	require.Contains(t, events[0].Detail, "drain asked")
+	_, said, err := rooms.Fleet.Show(t.Context(), given)
+	require.NoError(t, err)
+	require.Len(t, said, 1)
+	require.Empty(t, said[0].Error)
+}
+
 // TestUpServesGetAndStops runs all roles in this process and fetches through them.
 func TestUpServesGetAndStops(t *testing.T) {
 	content := bytes.Repeat([]byte("darter"), 1<<20)
@@ -126,32 +240,23 @@ func TestUpServesGetAndStops(t *testing.T) {
 	}))
 	defer origin.Close()
 	p := testProcess(t, "up")
-	defer p.doors.close()
-	require.NoError(t, p.up("127.0.0.1"))
+	defer p.close()
+	require.NoError(t, p.up(t.Context(), "127.0.0.1"))
 	for _, d := range p.doors.shown {
-		require.True(t, d.key == "socket" || d.key == "operator" || strings.HasPrefix(d.address, "127.0.0.1:"), "%s listens on %s", d.key, d.address)
+		require.True(t, d.key == "socket" || d.key == "operator" || d.key == "manager_socket" || strings.HasPrefix(d.address, "127.0.0.1:"), "%s listens on %s", d.key, d.address)
 		require.False(t, strings.HasSuffix(d.address, ":0"))
 	}
-	ctx, cancel := context.WithCancelCause(t.Context())
-	ended := make(chan error, 1)
-	ready := make(chan struct{})
-	go func() { ended <- runRoles(ctx, p.roles, func() { close(ready) }) }()
-	select {
-	case <-ready:
-	case err := <-ended:
-		t.Fatalf("ended before it was ready: %v", err)
-	}
-	s, err := rpc.OpenSocket(ctx, p.cfg.SocketPath())
+	stop := running(t, p)
+	s, err := rpc.OpenSocket(t.Context(), p.cfg.SocketPath())
 	require.NoError(t, err)
 	out := filepath.Join(t.TempDir(), "f")
-	_, err = s.Get(ctx, darter.Want{URL: origin.URL + "/f", OutputPath: out, Priority: 6}, cli.Sink{})
+	_, err = s.Get(t.Context(), darter.Want{URL: origin.URL + "/f", OutputPath: out, Priority: 6}, cli.Sink{})
 	require.NoError(t, err)
 	data, err := os.ReadFile(out)
 	require.NoError(t, err)
 	require.True(t, bytes.Equal(content, data))
 	require.NoError(t, s.Close())
-	cancel(cli.Interrupted{Signal: syscall.SIGTERM})
-	require.NoError(t, <-ended, "a stop that was asked for is no error")
+	stop()
 }
 
 func TestTwoDaemonsOnOneFolder(t *testing.T) {
@@ -243,6 +348,10 @@ func describe(b *strings.Builder, c *cobra.Command) {
 		if sub.Name() == "completion" || sub.Name() == "help" {
 			continue
 		}
+		if !sub.Runnable() && sub.PersistentFlags().HasAvailableFlags() {
+			fmt.Fprintf(b, "\n## %s\n\n%s. All of its commands take:\n\n| flag | default | meaning |\n|---|---|---|\n", sub.CommandPath(), sub.Short)
+			sub.PersistentFlags().VisitAll(func(f *pflag.Flag) { describeFlag(b, f) })
+		}
 		if sub.Runnable() {
 			fmt.Fprintf(b, "\n## %s\n\n%s.\n", sub.CommandPath(), sub.Short)
 			if sub.Long != "" {
@@ -254,21 +363,23 @@ func describe(b *strings.Builder, c *cobra.Command) {
 			if sub.LocalFlags().HasAvailableFlags() {
 				b.WriteString("\n| flag | default | meaning |\n|---|---|---|\n")
 			}
-			sub.LocalFlags().VisitAll(func(f *pflag.Flag) {
-				if f.Name == "help" {
-					return
-				}
-				name := "`--" + f.Name + "`"
-				if f.Shorthand != "" {
-					name = "`-" + f.Shorthand + "`, " + name
-				}
-				def := strings.Trim(f.DefValue, "[]")
-				if f.Name == "data-dir" {
-					def = "/var/lib/darter" // as root; the user's own folder else
-				}
-				fmt.Fprintf(b, "| %s | %s | %s |\n", name, def, strings.ReplaceAll(f.Usage, "|", `\|`))
-			})
+			sub.LocalFlags().VisitAll(func(f *pflag.Flag) { describeFlag(b, f) })
 		}
 		describe(b, sub)
 	}
+}
+
+func describeFlag(b *strings.Builder, f *pflag.Flag) {
+	if f.Name == "help" || f.Hidden {
+		return
+	}
+	name := "`--" + f.Name + "`"
+	if f.Shorthand != "" {
+		name = "`-" + f.Shorthand + "`, " + name
+	}
+	def := strings.Trim(f.DefValue, "[]")
+	if f.Name == "data-dir" {
+		def = "/var/lib/darter" // as root; the user's own folder else
+	}
+	fmt.Fprintf(b, "| %s | %s | %s |\n", name, def, strings.ReplaceAll(f.Usage, "|", `\|`))
 }

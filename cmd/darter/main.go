@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"runtime/debug"
+	_ "time/tzdata" // schedules name zones, and containers often have no list of them
 
 	"github.com/darter-p2p/darter/internal/cli"
 )

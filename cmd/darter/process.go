@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/darter-p2p/darter/internal/config"
+	"github.com/darter-p2p/darter/internal/manager"
 	"github.com/darter-p2p/darter/internal/telemetry"
 )
 
@@ -27,7 +28,8 @@ type process struct {
 	health  *telemetry.Health
 	tracing *telemetry.Tracing
 	roles   []role
-	next    string // command shown on the screen
+	next    string           // command shown on the screen
+	manager *manager.Manager // nil when this process is none
 }
 
 // roleCommand returns the command of a role. build opens listeners and adds roles to the process.
@@ -43,13 +45,29 @@ func roleCommand(name, short, long string, build func(context.Context, *process)
 		if err != nil {
 			return err
 		}
-		defer p.doors.close()
+		defer p.close()
 		if err := build(c.Context(), p); err != nil {
 			return err
 		}
 		return p.run(c.Context())
 	}
 	return c
+}
+
+// close gives back what a start that failed has opened. After a run it does no harm.
+func (p *process) close() {
+	p.doors.close()
+	if p.manager != nil {
+		_ = p.manager.Close() // a run told of it already
+	}
+}
+
+// setup says how the first administrator gets in; nothing when there is no manager here.
+func (p *process) setup() manager.Setup {
+	if p.manager == nil {
+		return manager.Setup{}
+	}
+	return p.manager.Setup()
 }
 
 func newProcess(ctx context.Context, name string, cfg *config.Config) (*process, error) {
@@ -133,9 +151,13 @@ func (p *process) run(ctx context.Context) error {
 		took := time.Since(p.began)
 		if p.people {
 			screen(os.Stderr, paint(p.colour()), p.role, p.cfg.DataDir, p.next, p.doors.shown, took)
+			screenSetup(os.Stderr, paint(p.colour()), p.setup())
 			p.level.Set(telemetry.Level(p.cfg.Log.Level))
 		} else {
 			announceReady(p.log, p.role, p.cfg.DataDir, p.doors.shown, took)
+			if s := p.setup(); s.Needed {
+				p.log.Warn("the manager has no administrator yet", "token_file", s.File, "do", "darter admin setup")
+			}
 		}
 		notify("READY=1")
 	})

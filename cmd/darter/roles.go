@@ -10,6 +10,7 @@ import (
 	"runtime"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/grpc"
 
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/internal/config"
@@ -17,29 +18,12 @@ import (
 	daemonrpc "github.com/darter-p2p/darter/internal/daemon/rpc"
 	"github.com/darter-p2p/darter/internal/manager"
 	"github.com/darter-p2p/darter/internal/scheduler"
+	controlrpc "github.com/darter-p2p/darter/internal/scheduler/control/rpc"
 	"github.com/darter-p2p/darter/internal/telemetry"
 	"github.com/darter-p2p/darter/internal/unixsocket"
 )
 
 var errNotLoopback = errors.New("it is not a loopback address, and profiles show the process's memory")
-
-func managerCommand() *cobra.Command {
-	return roleCommand("manager", "Run a manager", "Run a manager: it tells daemons which schedulers there are.", func(_ context.Context, p *process) error {
-		var schedulers []manager.Scheduler
-		for i, at := range p.cfg.Manager.Schedulers {
-			a, err := netip.ParseAddrPort(at)
-			if err != nil {
-				return &darter.Error{Kind: darter.Invalid, Op: "read --manager-scheduler", Err: err, Hint: "write it as 10.0.0.1:8002"}
-			}
-			schedulers = append(schedulers, manager.Scheduler{ID: uint64(i) + 1, Cluster: 1, Hostname: a.Addr().String(), IP: a.Addr(), Port: a.Port()})
-		}
-		p.next = "darter daemon --manager <this host>:65003"
-		if err := p.addManager(schedulers); err != nil {
-			return err
-		}
-		return p.serveDebug(debugUnlessDefault(p))
-	})
-}
 
 // debugUnlessDefault leaves the debug port to the daemon when it was not set: several roles on one machine would
 // fight for it.
@@ -50,31 +34,19 @@ func debugUnlessDefault(p *process) string {
 	return p.cfg.Daemon.DebugListen
 }
 
-func (p *process) addManager(schedulers []manager.Scheduler) error {
-	cfg := manager.DefaultConfig()
-	var err error
-	if cfg.GRPC, err = p.doors.tcp("manager_grpc", "manager gRPC", "manager-grpc", p.cfg.Manager.GRPC); err != nil {
-		return err
-	}
-	if cfg.HTTP, err = p.doors.tcp("manager_http", "manager REST", "manager-http", p.cfg.Manager.HTTP); err != nil {
-		return err
-	}
-	cfg.Schedulers, cfg.Version, cfg.Commit, cfg.Log = schedulers, version, commit(), p.log
-	cfg.Events = telemetry.NewManager(p.metrics).Events()
-	m, err := manager.New(cfg)
-	if err != nil {
-		return err
-	}
-	p.add("manager", m.Run, m.Ready())
-	return nil
-}
-
 func schedulerCommand() *cobra.Command {
 	return roleCommand("scheduler", "Run a scheduler", "Run a scheduler: it tells daemons from whom to fetch.", func(_ context.Context, p *process) error {
-		if _, err := p.addScheduler(p.cfg.Scheduler.AdvertiseIP); err != nil {
+		var dial managerDialer
+		if at := p.cfg.Daemon.Manager; at != "" {
+			dial = dialTo(func() (string, error) { return at, nil })
+		}
+		if _, err := p.addScheduler(p.cfg.Scheduler.AdvertiseIP, dial); err != nil {
 			return err
 		}
 		p.next = "darter daemon --scheduler <this host>:8002"
+		if p.cfg.Daemon.Manager != "" {
+			p.next = "darter daemon --manager " + p.cfg.Daemon.Manager
+		}
 		if err := p.serveMetrics("scheduler-metrics", p.cfg.Scheduler.Metrics, true); err != nil {
 			return err
 		}
@@ -82,7 +54,10 @@ func schedulerCommand() *cobra.Command {
 	})
 }
 
-func (p *process) addScheduler(advertise string) (*scheduler.Scheduler, error) {
+// managerDialer opens connections to a manager, wherever it is by then.
+type managerDialer = func(ctx context.Context) (*grpc.ClientConn, error)
+
+func (p *process) addScheduler(advertise string, managerDial managerDialer) (*scheduler.Scheduler, error) {
 	cfg := scheduler.DefaultConfig()
 	var err error
 	if cfg.Listen, err = p.doors.tcp("scheduler", "scheduler", "scheduler-listen", p.cfg.Scheduler.Listen); err != nil {
@@ -97,7 +72,12 @@ func (p *process) addScheduler(advertise string) (*scheduler.Scheduler, error) {
 	cfg.PolicyFile = p.cfg.Scheduler.LivenessPolicy
 	cfg.Swarm.MaxPeers, cfg.Swarm.MaxLocations = p.cfg.Scheduler.MaxPeers, p.cfg.Scheduler.MaxLocations
 	cfg.DataDir, cfg.Log, cfg.Server = p.cfg.RoleDir("scheduler"), p.log, p.tracing.ServerOptions()
+	if cfg.Cluster = uint64(p.cfg.Host.Cluster); cfg.Cluster == 0 {
+		return nil, &darter.Error{Kind: darter.Invalid, Op: "read --cluster", Err: errors.New("a scheduler belongs to one cluster"), Hint: "give its number; 1 is the first"}
+	}
 	sink := telemetry.NewScheduler(p.metrics, p.log)
+	cfg.Manager = scheduler.ManagerConfig{Dial: managerDial, Hostname: hostname(p.cfg.Host.Hostname), IDC: p.cfg.Host.IDC, Location: p.cfg.Host.Location, Version: version,
+		Events: sink.Manager()}
 	cfg.Events, cfg.Snapshots = sink.Events(), sink.Snapshots()
 	s, err := scheduler.New(cfg)
 	if err != nil {
@@ -112,21 +92,26 @@ func (p *process) addScheduler(advertise string) (*scheduler.Scheduler, error) {
 // longestSocket is how long the path of a unix socket may be, in bytes.
 const longestSocket = 107
 
-// operatorSocket opens the scheduler's own socket. A default place whose path is too long is no reason not to serve.
+// operatorSocket opens the scheduler's own socket.
 func (p *process) operatorSocket() (net.Listener, error) {
-	path, err := filepath.Abs(p.cfg.OperatorSocketPath())
+	return p.ownSocket("operator", "orders", "operator-socket", p.cfg.OperatorSocketPath(), p.cfg.Scheduler.OperatorSocket == "")
+}
+
+// ownSocket opens a socket for this user and root. A default place whose path is too long is no reason not to serve.
+func (p *process) ownSocket(key, what, flag, path string, byDefault bool) (net.Listener, error) {
+	path, err := filepath.Abs(path)
 	if err != nil {
 		return nil, err
 	}
-	if p.cfg.Scheduler.OperatorSocket == "" && len(path) > longestSocket {
-		p.log.Warn("orders about hosts are not taken: the default path of the socket is too long; set --operator-socket", "path", path)
+	if byDefault && len(path) > longestSocket {
+		p.log.Warn("there is no socket for "+what+": the default path is too long; set --"+flag, "path", path)
 		return nil, nil
 	}
 	l, err := unixsocket.Listen(path, 0o600)
 	if err != nil {
 		return nil, err
 	}
-	p.doors.keep("operator", "orders", path, l)
+	p.doors.keep(key, what, path, l)
 	return l, nil
 }
 
@@ -158,7 +143,7 @@ func (p *process) addDaemon(kind darter.HostKind, managerAt string, schedulers [
 		return err
 	}
 	cfg.Host = darter.Host{Kind: kind, IP: ip, Hostname: hostname(p.cfg.Host.Hostname), Name: p.cfg.Host.Name, IDC: p.cfg.Host.IDC,
-		Location: p.cfg.Host.Location, OS: runtime.GOOS, Version: version, Commit: commit(), Cluster: 1}
+		Location: p.cfg.Host.Location, OS: runtime.GOOS, Version: version, Commit: commit(), Cluster: uint64(p.cfg.Host.Cluster)}
 	cfg.DataDir, cfg.Events = p.cfg.RoleDir("daemon"), sink.Events()
 	cfg.Manager, cfg.Schedulers = managerAt, schedulers
 	tune(&cfg, p.cfg.Daemon)
@@ -223,12 +208,12 @@ The three meet over the same API as in a cluster.`
 
 func upCommand() *cobra.Command {
 	var listenIP string
-	c := roleCommand("up", "Run everything on this machine", upLong, func(_ context.Context, p *process) error { return p.up(listenIP) })
+	c := roleCommand("up", "Run everything on this machine", upLong, func(ctx context.Context, p *process) error { return p.up(ctx, listenIP) })
 	c.Flags().StringVar(&listenIP, "listen-ip", "127.0.0.1", "address that everything without one of its own listens on")
 	return c
 }
 
-func (p *process) up(listenIP string) error {
+func (p *process) up(ctx context.Context, listenIP string) error {
 	ip, err := netip.ParseAddr(listenIP)
 	if err != nil {
 		return &darter.Error{Kind: darter.Invalid, Op: "read --listen-ip", Err: err, Hint: "write it as 127.0.0.1, or 0.0.0.0 for all interfaces"}
@@ -243,13 +228,16 @@ func (p *process) up(listenIP string) error {
 			reach = listenIP
 		}
 	}
-	s, err := p.addScheduler(reach)
+	s, err := p.addScheduler(reach, dialTo(func() (string, error) { return p.address("manager_grpc", ip) })) // which is there when it is dialled
 	if err != nil {
 		return err
 	}
 	at := s.Address()
 	name := hostname(p.cfg.Host.Hostname)
-	if err := p.addManager([]manager.Scheduler{{ID: 1, Cluster: 1, Hostname: name, IP: at.Addr(), Port: at.Port()}}); err != nil {
+	if ip.IsLoopback() { // whoever reaches this manager reaches this machine's loopback anyway
+		p.cfg.Manager.Exempt = append(p.cfg.Manager.Exempt, "127.0.0.0/8", "::1/128")
+	}
+	if err := p.addManager(ctx, []manager.Scheduler{{ID: 1, Cluster: 1, Hostname: name, IP: at.Addr(), Port: at.Port(), Features: []string{"schedule", "preheat", controlrpc.Feature}}}); err != nil {
 		return err
 	}
 	managerAt, err := p.address("manager_grpc", at.Addr())

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/darter-p2p/darter/internal/cli"
+	"github.com/darter-p2p/darter/internal/cli/manager"
 	"github.com/darter-p2p/darter/internal/cli/rpc"
 	"github.com/darter-p2p/darter/internal/config"
 )
@@ -54,6 +55,7 @@ func root(args ...string) *cobra.Command {
 		Standalone: standalone,
 	}
 	makers := app.Commands()
+	maps.Copy(makers, (&manager.App{App: app}).Commands())
 	maps.Copy(makers, map[string]func() *cobra.Command{"config": configCommand, "up": upCommand, "manager": managerCommand,
 		"scheduler": schedulerCommand, "daemon": daemonCommand})
 	if len(args) > 0 && makers[args[0]] != nil {
@@ -75,7 +77,7 @@ func bind(set *pflag.FlagSet) func() (cli.Settings, error) {
 		if err != nil {
 			return cli.Settings{}, err
 		}
-		return cli.Settings{Socket: cfg.SocketPath(), Operator: cfg.OperatorSocketPath(), Scheduler: cfg.Daemon.Schedulers, DataDir: cfg.DataDir}, nil
+		return cli.Settings{Socket: cfg.SocketPath(), Operator: cfg.OperatorSocketPath(), Manager: cfg.ManagerSocketPath(), Scheduler: cfg.Daemon.Schedulers, DataDir: cfg.DataDir}, nil
 	}
 }
 

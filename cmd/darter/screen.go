@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/darter-p2p/darter/internal/manager"
 )
 
 func terminal(f *os.File) bool {
@@ -55,6 +57,15 @@ func screen(w io.Writer, p paint, role, dataDir, next string, shown []door, took
 		fmt.Fprintf(w, "  next   %s\n", p.bold(next))
 	}
 	fmt.Fprintf(w, "  %s\n\n", p.dim("Ctrl-C stops in order, twice at once"))
+}
+
+// screenSetup shows, once, how the first administrator gets in. It is for a terminal only: logs are kept and copied.
+func screenSetup(w io.Writer, p paint, s manager.Setup) {
+	if s.Token == "" {
+		return
+	}
+	fmt.Fprintf(w, "  %s\n", p.bold("The manager has no administrator yet. This token makes one, once, within the hour:"))
+	fmt.Fprintf(w, "\n    %s\n\n  with  %s  %s\n\n", s.Token, p.bold("darter admin setup"), p.dim("(it also lies in "+s.File+")"))
 }
 
 // link adds the scheme where a browser or curl can use it.

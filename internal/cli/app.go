@@ -19,6 +19,7 @@ type Settings struct {
 	Socket    string   // the daemon's unix socket
 	Operator  string   // the scheduler's unix socket, for orders
 	Scheduler []string // host:port; asked for hosts and tasks, the first that answers
+	Manager   string   // the manager's unix socket
 	DataDir   string
 }
 

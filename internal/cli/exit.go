@@ -35,6 +35,8 @@ const (
 	ExitSomeFailed  Exit = 13  // some of many
 	ExitRateLimited Exit = 14  // 429 after retries
 	ExitNoDaemon    Exit = 15  // a daemon is required and none answers
+	ExitConflict    Exit = 16  // the manager: somebody changed it meanwhile, or its state does not allow it
+	ExitHeld        Exit = 17  // the manager waits for a confirmation
 	ExitInterrupted Exit = 130 // SIGINT
 	ExitTerminated  Exit = 143 // SIGTERM
 )
@@ -72,6 +74,10 @@ func (e Exit) String() string {
 		return "rate-limited"
 	case ExitNoDaemon:
 		return "no-daemon"
+	case ExitConflict:
+		return "conflict"
+	case ExitHeld:
+		return "needs-confirmation"
 	case ExitInterrupted, ExitTerminated:
 		return "interrupted"
 	}
@@ -86,6 +92,9 @@ type coded struct {
 
 func (c *coded) Error() string { return c.err.Error() }
 func (c *coded) Unwrap() error { return c.err }
+
+// Coded gives err an exit code of its own.
+func Coded(exit Exit, err error) error { return &coded{exit, err} }
 
 // Usage marks err as a wrong command line.
 func Usage(err error) error { return &coded{ExitUsage, err} }

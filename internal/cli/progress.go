@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/cli/sheet"
 )
 
 // style is how a progress line is drawn.
@@ -133,32 +134,11 @@ func sourcesText(by [3]int64) string {
 	return fmt.Sprintf("origin %d%% peers %d%% cache %d%%", share[darter.FromSource], share[darter.FromPeer], share[darter.FromCache])
 }
 
-// sizeText prints bytes with three significant digits at most, so that a line does not jump.
-func sizeText(n int64) string {
-	units := []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}
-	v, i := float64(n), 0
-	for v >= 1000 && i < len(units)-1 {
-		v /= 1024
-		i++
-	}
-	if i == 0 || v >= 100 {
-		return fmt.Sprintf("%.0f %s", v, units[i])
-	}
-	return fmt.Sprintf("%.1f %s", v, units[i])
-}
+func sizeText(n int64) string { return sheet.Size(n) }
 
 func rateText(r float64) string { return sizeText(int64(r)) + "/s" }
 
-func clock(d time.Duration) string {
-	d = d.Round(time.Second)
-	if d >= time.Hour {
-		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
-	}
-	if d >= time.Minute {
-		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
-	}
-	return fmt.Sprintf("%ds", int(d.Seconds()))
-}
+func clock(d time.Duration) string { return sheet.Clock(d) }
 
 // screen owns the bottom line of a terminal. Each change is one write, so nothing flickers.
 type screen struct {

@@ -1,21 +1,16 @@
 package cli
 
 import (
-	"encoding/json"
-	"fmt"
 	"io"
-	"strings"
-	"text/tabwriter"
 	"time"
 
-	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
+
+	"github.com/darter-p2p/darter/internal/cli/sheet"
 )
 
 // formatFlag adds -o table|json|yaml to a command.
-func formatFlag(c *cobra.Command) *string {
-	return c.Flags().StringP("output", "o", "table", "table, json or yaml")
-}
+func formatFlag(c *cobra.Command) *string { return sheet.Flag(c.Flags()) }
 
 // table is rows for people.
 type table struct {
@@ -25,61 +20,21 @@ type table struct {
 
 // render writes v in the format asked for; as a table it is t.
 func render(w io.Writer, format string, v any, t table) error {
-	switch format {
-	case "table":
-		return t.write(w)
-	case "json":
-		return writeJSON(w, v)
-	case "yaml":
-		data, err := json.Marshal(v)
-		if err != nil {
-			return err
-		}
-		text, err := yaml.JSONToYAML(data)
-		if err != nil {
-			return err
-		}
-		_, err = w.Write(text)
+	if err := checkFormat(format); err != nil {
 		return err
 	}
-	return Usage(fmt.Errorf("-o %q is none of table, json, yaml", format))
+	return sheet.Render(w, format, v, sheet.Table{Head: t.head, Rows: t.rows})
 }
 
 // checkFormat refuses a wrong -o before anything is asked of anybody.
 func checkFormat(format string) error {
-	if format == "table" || format == "json" || format == "yaml" {
-		return nil
+	if err := sheet.Check(format); err != nil {
+		return Usage(err)
 	}
-	return Usage(fmt.Errorf("-o %q is none of table, json, yaml", format))
-}
-
-func (t table) write(w io.Writer) error {
-	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	if len(t.head) > 0 {
-		fmt.Fprintln(tw, strings.Join(t.head, "\t"))
-	}
-	for _, row := range t.rows {
-		for i, cell := range row {
-			if row[i] = printable(cell); cell == "" {
-				row[i] = "-"
-			}
-		}
-		fmt.Fprintln(tw, strings.Join(row, "\t"))
-	}
-	return tw.Flush()
+	return nil
 }
 
 // ago is a time for people: how long it is past.
-func ago(t, now time.Time) string {
-	if t.IsZero() || t.Unix() == 0 {
-		return "-"
-	}
-	return clock(max(0, now.Sub(t))) + " ago"
-}
+func ago(t, now time.Time) string { return sheet.Ago(t, now) }
 
-func yesNo(b bool) string {
-	if b {
-		return "yes"
-	}
-	return "no"
-}
+func yesNo(b bool) string { return sheet.YesNo(b) }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/internal/cli/sheet"
 )
 
 // Failure is an error as JSON, on stderr or inside the object of one file of a list.
@@ -95,14 +96,7 @@ func indent(text string) string {
 }
 
 // printable replaces control characters: text of a source or a peer must not steer the terminal.
-func printable(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r == '\n' || r == '\t' || (r >= 0x20 && r != 0x7f && (r < 0x80 || r > 0x9f)) {
-			return r
-		}
-		return '\uFFFD'
-	}, text)
-}
+func printable(text string) string { return sheet.Printable(text) }
 
 // printed is an error that was shown already.
 type printed struct{ error }
@@ -118,18 +112,6 @@ func WasPrinted(err error) bool {
 	return ok
 }
 
-func writeJSONLine(w io.Writer, v any) error {
-	data, err := json.Marshal(v)
-	if err != nil {
-		return err
-	}
-	_, err = w.Write(append(data, '\n'))
-	return err
-}
+func writeJSONLine(w io.Writer, v any) error { return sheet.JSONLine(w, v) }
 
-func writeJSON(w io.Writer, v any) error {
-	e := json.NewEncoder(w)
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return e.Encode(v)
-}
+func writeJSON(w io.Writer, v any) error { return sheet.JSON(w, v) }

@@ -26,10 +26,11 @@ type Log struct {
 // Host is who this machine is to others.
 type Host struct {
 	IP       string `yaml:"ip" env:"IP" flag:"host-ip" roles:"daemon,up" doc:"address under which others reach this host; empty means the first non-loopback one"`
-	Hostname string `yaml:"hostname" env:"HOSTNAME" flag:"hostname" roles:"daemon,up" doc:"the machine's name, part of the host id; empty means the system's"`
+	Hostname string `yaml:"hostname" env:"HOSTNAME" flag:"hostname" roles:"daemon,scheduler,up" doc:"the machine's name, part of the host id; empty means the system's"`
 	Name     string `yaml:"name" env:"NAME" flag:"name" roles:"daemon,up" doc:"unique name for people; empty means the hostname"`
-	IDC      string `yaml:"idc" env:"IDC" flag:"idc" roles:"daemon,up" doc:"data centre; neighbours in the same one are preferred"`
-	Location string `yaml:"location" env:"LOCATION" flag:"location" roles:"daemon,up" doc:"place as \"a|b|c\", widest first"`
+	IDC      string `yaml:"idc" env:"IDC" flag:"idc" roles:"daemon,scheduler,up" doc:"data centre; neighbours in the same one are preferred"`
+	Location string `yaml:"location" env:"LOCATION" flag:"location" roles:"daemon,scheduler,up" doc:"place as \"a|b|c\", widest first"`
+	Cluster  int    `yaml:"cluster" env:"CLUSTER" flag:"cluster" roles:"daemon,scheduler" min:"0" max:"1000000000" doc:"number of the scheduler cluster; a daemon with 0 goes to the one that fits it best"`
 }
 
 // Manager is the manager role's part.
@@ -37,6 +38,16 @@ type Manager struct {
 	GRPC       string   `yaml:"grpc" env:"GRPC" flag:"manager-grpc" roles:"manager,up" kind:"listen" doc:"where the manager's gRPC API listens"`
 	HTTP       string   `yaml:"http" env:"HTTP" flag:"manager-http" roles:"manager,up" kind:"listen" doc:"where the manager's REST API and health listen"`
 	Schedulers []string `yaml:"schedulers" env:"SCHEDULERS" flag:"manager-scheduler" roles:"manager" kind:"endpoint" doc:"scheduler, as ip:port, that daemons are sent to (repeat for more)"`
+
+	Metrics   string   `yaml:"metrics" env:"METRICS" flag:"manager-metrics" roles:"manager" kind:"listen" doc:"where the manager's metrics and health listen"`
+	Database  string   `yaml:"database" env:"DATABASE" flag:"database" roles:"manager,up" secret:"true" doc:"where the manager's rows lie: sqlite:PATH or postgres://USER@HOST/NAME; empty means the file manager/darter.db in the data folder"`
+	Socket    string   `yaml:"socket" env:"SOCKET" flag:"manager-socket" roles:"manager,up,client" doc:"unix socket on which the manager's REST API serves this machine's tools; empty means the default place"`
+	KeyFile   string   `yaml:"key_file" env:"KEY_FILE" flag:"secret-key" roles:"manager,up" doc:"file with the keys that seal secrets in the database, the same for all its managers; empty means manager/secret.key in the data folder, made at the first start"`
+	SetupFile string   `yaml:"setup_file" env:"SETUP_FILE" flag:"setup-file" roles:"manager,up" doc:"file with the secret of the first sign-in; empty has one made and shown"`
+	OIDCFile  string   `yaml:"oidc_file" env:"OIDC_FILE" flag:"oidc-file" roles:"manager,up" doc:"file that describes the identity provider at which people sign in (YAML, readable by the manager alone); empty means passwords only"`
+	Authority string   `yaml:"authority" env:"AUTHORITY" flag:"ca" roles:"manager,up" doc:"folder of the certificate authority; empty lets no nodes join"`
+	Private   []string `yaml:"egress_private" env:"EGRESS_PRIVATE" flag:"egress-private" roles:"manager,up" doc:"host, host:port or prefix with private addresses that preheats may name (repeat for more)"`
+	Exempt    []string `yaml:"egress_exempt" env:"EGRESS_EXEMPT" flag:"egress-exempt" roles:"manager,up" doc:"prefix such as 127.0.0.0/8 that preheats may name although it is refused else (repeat for more)"`
 }
 
 // Scheduler is the scheduler role's part.
@@ -60,7 +71,7 @@ type Daemon struct {
 	MetricsListen    string      `yaml:"metrics_listen" env:"METRICS_LISTEN" flag:"metrics-listen" roles:"daemon,up" kind:"listen" doc:"where Prometheus scrapes"`
 	HealthListen     string      `yaml:"health_listen" env:"HEALTH_LISTEN" flag:"health-listen" roles:"daemon,up" kind:"listen" doc:"where /livez, /readyz and /healthy listen"`
 	DebugListen      string      `yaml:"debug_listen" env:"DEBUG_LISTEN" flag:"debug-listen" roles:"daemon,scheduler,manager,up" kind:"loopback" doc:"where profiles and the flight recorder listen; loopback only; empty or \"off\" is off"`
-	Manager          string      `yaml:"manager" env:"MANAGER" flag:"manager" roles:"daemon" kind:"address" doc:"manager's gRPC address; it tells which schedulers there are"`
+	Manager          string      `yaml:"manager" env:"MANAGER" flag:"manager" roles:"daemon,scheduler" kind:"address" doc:"manager's gRPC address; it tells daemons which schedulers there are, and schedulers what to do"`
 	Schedulers       []string    `yaml:"schedulers" env:"SCHEDULERS" flag:"scheduler" roles:"daemon,client" kind:"address" doc:"scheduler, as host:port (repeat for more); used when no manager is set"`
 	AnnounceInterval Duration    `yaml:"announce_interval" env:"ANNOUNCE_INTERVAL" flag:"announce-interval" roles:"daemon,up" min:"50ms" doc:"time between two announcements to the schedulers"`
 	DownloadRate     darter.Size `yaml:"download_rate" env:"DOWNLOAD_RATE" flag:"download-rate" roles:"daemon,up" doc:"bytes per second fetched from peers; 0 is unlimited"`
@@ -90,7 +101,8 @@ func Default() Config {
 	return Config{
 		DataDir:   DefaultDataDir(),
 		Log:       Log{Level: "info", Format: "auto"},
-		Manager:   Manager{GRPC: ":65003", HTTP: ":8080"},
+		Host:      Host{Cluster: 1},
+		Manager:   Manager{GRPC: ":65003", HTTP: ":8080", Metrics: ":8001"},
 		Scheduler: Scheduler{Listen: ":8002", Metrics: ":8000", MaxPeers: 2_000_000, MaxLocations: 10_000_000},
 		Daemon: Daemon{
 			UploadListen:     ":4000",

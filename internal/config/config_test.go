@@ -21,7 +21,7 @@ import (
 func sample(f Field) string {
 	byKey := map[string]string{
 		"data_dir": "/tmp/x", "log.level": "debug", "log.format": "json",
-		"daemon.announce_interval": "7s", "daemon.drain": "3s", "daemon.upload_slots": "5",
+		"daemon.announce_interval": "7s", "daemon.drain": "3s", "daemon.upload_slots": "5", "host.cluster": "7",
 		"scheduler.max_peers": "5000", "scheduler.max_locations": "6000",
 		"telemetry.tracing.ratio": "0.5", "telemetry.tracing.headers": "k=v",
 	}
@@ -113,7 +113,7 @@ func fileWith(t *testing.T, f Field, value string) string {
 	switch {
 	case f.List():
 		b.WriteString(" [\"" + value + "\"]\n")
-	case f.Bool() || f.Key == "telemetry.tracing.ratio" || f.Key == "daemon.upload_slots" || strings.HasPrefix(f.Key, "scheduler.max_"):
+	case f.Bool() || f.Key == "telemetry.tracing.ratio" || f.Key == "daemon.upload_slots" || f.Key == "host.cluster" || strings.HasPrefix(f.Key, "scheduler.max_"):
 		b.WriteString(" " + value + "\n")
 	default:
 		b.WriteString(" \"" + value + "\"\n")

@@ -51,6 +51,14 @@ func (c *Config) OperatorSocketPath() string {
 	return filepath.Join(c.RoleDir("scheduler"), "operator.sock")
 }
 
+// ManagerSocketPath returns the manager's own socket in force.
+func (c *Config) ManagerSocketPath() string {
+	if c.Manager.Socket != "" {
+		return c.Manager.Socket
+	}
+	return filepath.Join(c.RoleDir("manager"), "api.sock")
+}
+
 // defaultFiles are looked for, in this order, when no file is named.
 func defaultFiles() []string {
 	var out []string

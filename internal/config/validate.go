@@ -63,6 +63,9 @@ func (c *Config) checkPlace() (Problem, bool) {
 	if s := c.Scheduler.OperatorSocket; len(s) > 107 {
 		return Problem{Key: "scheduler.operator_socket", Value: s, Why: "is longer than the 107 bytes that a unix socket's path may have", Do: "choose a shorter path with --operator-socket"}, true
 	}
+	if s := c.Manager.Socket; len(s) > 107 {
+		return Problem{Key: "manager.socket", Value: s, Why: "is longer than the 107 bytes that a unix socket's path may have", Do: "choose a shorter path with --manager-socket"}, true
+	}
 	if c.Host.Hostname != "" && strings.ContainsAny(c.Host.Hostname, " /\t\n") {
 		return Problem{Key: "host.hostname", Value: c.Host.Hostname, Why: "has blanks or slashes", Do: "use letters, digits, dots and hyphens"}, true
 	}

@@ -5,6 +5,7 @@
 //	  │                          retried: deadlock, serialization, busy
 //	  ├──▶ Read(ctx, func(ctx, tx)) ───▶ reader ──▶ SQLite: mode=ro, query_only
 //	  │                                             PostgreSQL: REPEATABLE READ, READ ONLY
+//	  ├──▶ Enclose ──▶ each Write and Read under its context ──▶ one transaction, or none
 //	  ├──▶ tx.Notify ── commit ──▶ LISTEN/NOTIFY, or within the process ──▶ Subscription
 //	  └──▶ Acquire, Lead ──▶ leases: one holder per scope, a token that only grows ──▶ tx.Hold
 //

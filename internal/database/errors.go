@@ -23,6 +23,7 @@ var (
 	ErrReadOnly = errors.New("the database takes no writes")           // Unavailable
 	ErrFull     = errors.New("the database has no space left")         // NoSpace
 	ErrNewer    = errors.New("the database is of a newer Darter")      // Conflict
+	ErrClash    = errors.New("it is there already, or in use")         // Conflict: of names or references
 	ErrInUse    = errors.New("the database file is in use")            // Conflict
 	ErrHeld     = errors.New("another holder has the lease")           // Conflict
 	ErrFenced   = errors.New("the lease has passed to another holder") // Conflict
@@ -42,7 +43,7 @@ var (
 	full     = fault{darter.NoSpace, ErrFull, "free space where the database lies; nothing was half written"}
 	timedOut = fault{darter.TimedOut, nil, "the statement took too long and was undone; try again, or with less at once"}
 	corrupt  = fault{darter.Corrupt, nil, "stop the manager, keep a copy of the database, and restore a backup"}
-	clash    = fault{darter.Conflict, nil, "it exists already, or something else refers to it"}
+	clash    = fault{darter.Conflict, ErrClash, "choose another name, or take back what refers to it first"}
 	wrong    = fault{darter.Invalid, nil, "the value does not fit its column"}
 	denied   = fault{darter.Denied, nil, "check the database user's name, password and rights"}
 	unknown  = fault{darter.Internal, nil, ""}

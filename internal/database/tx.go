@@ -37,6 +37,9 @@ func (db *DB) Read(ctx context.Context, fn func(ctx context.Context, tx *Tx) err
 }
 
 func (db *DB) transact(ctx context.Context, write bool, fn func(ctx context.Context, tx *Tx) error) error {
+	if e := enclosingOf(ctx, db); e != nil && (write || e.tx != nil) {
+		return e.part(ctx, write, fn)
+	}
 	ctx, cancel := context.WithTimeout(ctx, db.cfg.Limit)
 	defer cancel()
 	begin, attempts := time.Now(), 0

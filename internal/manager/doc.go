@@ -1,13 +1,21 @@
-// Package manager is the role that tells daemons which schedulers there are.
+// Package manager is the role that keeps what people decide: which clusters, schedulers and applications there are, how
+// long records stay, which work is to be done, and who may do what.
 //
-//	daemon ────ListSchedulers──────────▶ rpc ──▶ roster ◀── Config.Schedulers (always there)
-//	scheduler ─UpdateScheduler, KeepAlive▶ rpc ──▶   │   ◀── announced, with a time to live
-//	a person, a probe ───GET /livez, /v1/system──▶ rest
+//	daemon ─── ListSchedulers ─────────────▶ rpc ──── picture ◀─┐
+//	scheduler ─ UpdateScheduler, KeepAlive ▶ rpc ─▶ catalog ────┤
+//	scheduler ─ Attach: orders, reports ──▶ jobs/rpc ─▶ jobs ───┤   one database: SQLite here,
+//	scheduler ─ Tell: hosts, answers ─────▶ fleet/rpc ▶ fleet ──┼─▶ or a PostgreSQL that several
+//	a person, a script ─ REST ─▶ gate ─▶ rest ─▶ every room ────┤   managers share
+//	                    timers ─▶ records: plans, runs ─────────┤
+//	                              notify: journal, webhooks ◀───┘
 //
-// It promises that a scheduler is listed only while it is configured or keeps itself alive, that
-// everything it does not know answers with a clear refusal, and that it ends when its context does.
+// It opens the database, builds the rooms, adapts them to one another (adapt.go), runs them, and stops them in order:
+// probes are turned away, then callers, then the rooms give back what they work on, then the database is closed.
 //
-// It keeps nothing on disk: announced schedulers come back by themselves within a few seconds of a
-// restart, and daemons keep their last list. Policies, jobs, records, users and the console have
-// no place here yet, and nothing pretends that they do: their calls are refused.
+// It promises that nothing starts on a database that it cannot trust (newer, damaged, in use by another process, sealed
+// under another key), that any number of managers on one PostgreSQL act as one, and that a database that goes away
+// costs changes but no list: daemons are sent to the schedulers that were there last.
+//
+// It deliberately moves no bytes and is on no download's way: without it schedulers and daemons go on with what they
+// were told last.
 package manager

@@ -21,18 +21,25 @@ type rig struct {
 	*Manager
 	conn *grpc.ClientConn
 	http *http.Client
+	stop context.CancelFunc
 }
 
-func run(t *testing.T, test func(*testing.T, *rig)) {
+func run(t *testing.T, test func(*testing.T, *rig)) { runWith(t, nil, test) }
+
+func runWith(t *testing.T, change func(*Config), test func(*testing.T, *rig)) {
 	synctest.Test(t, func(t *testing.T) {
 		calls, pages := bufconn.Listen(64<<10), bufconn.Listen(64<<10)
 		cfg := DefaultConfig()
-		cfg.GRPC, cfg.HTTP, cfg.Version, cfg.Commit = calls, pages, "1.2.3", "abc"
-		m, err := New(cfg)
+		cfg.GRPC, cfg.HTTP, cfg.Version, cfg.Commit, cfg.DataDir = calls, pages, "1.2.3", "abc", t.TempDir()
+		if change != nil {
+			change(&cfg)
+		}
+		m, err := New(t.Context(), cfg)
 		if err != nil {
 			t.Fatal(err)
 		}
 		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
 		ran := make(chan error, 1)
 		go func() { ran <- m.Run(ctx) }()
 		<-m.Ready()
@@ -42,7 +49,7 @@ func run(t *testing.T, test func(*testing.T, *rig)) {
 			t.Fatal(err)
 		}
 		transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return pages.DialContext(ctx) }}
-		test(t, &rig{Manager: m, conn: conn, http: &http.Client{Transport: transport}})
+		test(t, &rig{Manager: m, conn: conn, http: &http.Client{Transport: transport}, stop: stop})
 		_ = conn.Close()
 		transport.CloseIdleConnections()
 		stop()
@@ -104,10 +111,11 @@ func TestConfigIsChecked(t *testing.T) {
 	l := bufconn.Listen(1)
 	for name, c := range map[string]Config{
 		"no listeners":      {},
-		"short life":        {GRPC: l, HTTP: l, TTL: time.Millisecond},
-		"scheduler nowhere": {GRPC: l, HTTP: l, Schedulers: []Scheduler{{Hostname: "a"}}},
+		"no folder":         {GRPC: l, HTTP: l},
+		"short life":        {GRPC: l, HTTP: l, DataDir: "x", TTL: time.Millisecond},
+		"scheduler nowhere": {GRPC: l, HTTP: l, DataDir: "x", Schedulers: []Scheduler{{Hostname: "a"}}},
 	} {
-		if _, err := New(c); err == nil {
+		if _, err := New(t.Context(), c); err == nil {
 			t.Errorf("%s: taken", name)
 		}
 	}

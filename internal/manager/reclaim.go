@@ -25,6 +25,18 @@ func RecordTables() []records.Table {
 	}, {
 		Kind: retention.HostEvent, Name: "host_events", Key: "id", Time: "at",
 	}, {
+		Kind: retention.Event, Name: "events", Key: "id", Time: "at",
+		Children: []records.Child{{Name: "notification_deliveries", Column: "event_id"}},
+		Vetoes: []records.Veto{
+			{Reason: "unnumbered", Keys: "SELECT id FROM events WHERE sequence = 0"},
+			{Reason: "undelivered", Keys: "SELECT event_id FROM notification_deliveries WHERE state = 'waiting'"},
+		},
+	}, {
 		Kind: retention.Idempotency, Name: "idempotency_keys", Key: "id", Time: "expires_at",
+	}, {
+		Kind: retention.JobRequest, Name: "job_requests", Key: "request_key", Time: "expires_at",
+	}, {
+		Kind: retention.Fire, Name: "schedule_fires", Key: "id", Time: "fired_at", Group: "schedule_id",
+		Vetoes: []records.Veto{{Reason: "last", Keys: "SELECT id FROM schedule_fires f WHERE fire_at = (SELECT max(fire_at) FROM schedule_fires g WHERE g.schedule_id = f.schedule_id)"}},
 	}}
 }

@@ -2,6 +2,7 @@ package manager
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"time"
 
@@ -10,7 +11,6 @@ import (
 	"github.com/darter-p2p/darter/internal/database/databasetest"
 	"github.com/darter-p2p/darter/internal/gc/retention"
 	"github.com/darter-p2p/darter/internal/manager/catalog"
-	"github.com/darter-p2p/darter/internal/manager/jobs"
 	"github.com/darter-p2p/darter/internal/manager/records"
 )
 
@@ -30,8 +30,25 @@ func TestRecordTablesAreThere(t *testing.T) {
 		}
 		old := database.At(time.Now().Add(-400 * 24 * time.Hour))
 		err = db.Write(t.Context(), func(ctx context.Context, tx *database.Tx) error {
-			_, err := tx.ExecContext(ctx, "INSERT INTO host_events (id, host_id, at, epoch, verdict, before, reporter, detail) VALUES ('e', 'h', ?, 1, 'alive', '', 's', '')", old)
-			return err
+			for _, row := range []string{
+				"INSERT INTO host_events (id, host_id, at, epoch, verdict, before, reporter, detail) VALUES ('e', 'h', ?, 1, 'alive', '', 's', '')",
+				"INSERT INTO job_requests (request_key, hash, job_id, expires_at) VALUES ('k', 'h', 'j', ?)",
+				"INSERT INTO events (id, at, sequence, type, resource, cluster, body) VALUES ('told', ?, 1, 't', 'r', '', '{}')",
+				"INSERT INTO notification_deliveries (id, event_id, target_id, state, next_at, created_at) VALUES ('d1', 'told', 't', 'delivered', 0, ?)",
+				"INSERT INTO events (id, at, sequence, type, resource, cluster, body) VALUES ('waits', ?, 2, 't', 'r', '', '{}')",
+				"INSERT INTO notification_deliveries (id, event_id, target_id, state, next_at, created_at) VALUES ('d2', 'waits', 't', 'waiting', 0, ?)",
+				"INSERT INTO events (id, at, sequence, type, resource, cluster, body) VALUES ('new', ?, 0, 't', 'r', '', '{}')",
+			} {
+				if _, err := tx.ExecContext(ctx, row, old); err != nil {
+					return err
+				}
+			}
+			for i := range 22 { // the last twenty stay
+				if _, err := tx.ExecContext(ctx, "INSERT INTO schedule_fires (id, schedule_id, fire_at, fired_at) VALUES (?, 's', ?, ?)", fmt.Sprintf("s/%d", i), int64(old)+int64(i), int64(old)+int64(i)); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -51,10 +68,7 @@ func TestRecordTablesAreThere(t *testing.T) {
 				}
 				run = now
 			}
-			want := int64(0)
-			if kind == retention.HostEvent {
-				want = 1
-			}
+			want := map[string]int64{retention.HostEvent: 1, retention.JobRequest: 1, retention.Event: 1, retention.Fire: 2}[kind]
 			if run.State != darter.RunSucceeded || run.Deleted != want {
 				t.Errorf("%s: %+v", kind, run)
 			}
@@ -65,5 +79,5 @@ func TestRecordTablesAreThere(t *testing.T) {
 				t.Error(err)
 			}
 		}
-	}, catalog.Migrations(), jobs.Tables(), records.Migrations())
+	}, Migrations()...)
 }

@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -19,9 +20,17 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	if s.policy.path != "" {
 		group.Go(func() error { return s.keepPolicy(ctx) })
 	}
+	if s.link != nil {
+		group.Go(func() error { return s.link.enlistment.Run(ctx) })
+		group.Go(func() error { return s.link.control.Run(ctx) })
+		group.Go(func() error { return s.link.teller.Run(ctx) })
+	}
 	close(s.ready)
 	s.cfg.Log.Info("scheduler serves", "listen", s.cfg.Listen.Addr().String(), "advertised", s.Address().String(), "cluster", s.cfg.Cluster)
 	err := group.Wait()
+	if s.link != nil {
+		err = errors.Join(err, s.link.daemons.Close())
+	}
 	s.save()
 	s.cfg.Log.Info("scheduler stopped")
 	return err

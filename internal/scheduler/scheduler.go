@@ -37,6 +37,8 @@ type Config struct {
 	Server []grpc.ServerOption
 	// Log hears of the role's life; default: nothing.
 	Log *slog.Logger
+	// Manager is where this scheduler is listed and fetches its work; without Dial there is none.
+	Manager ManagerConfig
 	// Snapshots tells of snapshots; the other events are in the embedded Config.
 	Snapshots Snapshots
 }
@@ -75,7 +77,9 @@ type Scheduler struct {
 	server *rpc.Server
 	ready  chan struct{}
 	policy policyFile
-	saved  []byte // the last snapshot written; used by one goroutine
+	saved  []byte       // the last snapshot written; used by one goroutine
+	link   *managerLink // nil without a manager
+	said   []byte       // liveness policy that the manager gave last; used by one goroutine
 }
 
 // New checks the settings and builds the role. Run runs it.
@@ -95,7 +99,11 @@ func New(cfg Config) (*Scheduler, error) {
 		return nil, err
 	}
 	s := &Scheduler{cfg: cfg, server: server, ready: make(chan struct{}), policy: policyFile{path: cfg.PolicyFile}}
-	return s, s.firstPolicy()
+	if err := s.firstPolicy(); err != nil {
+		return nil, err
+	}
+	s.link, err = s.linkManager()
+	return s, err
 }
 
 // firstPolicy puts the policy in force that holds from the start. A wrong file is an error here: later, what is in force

@@ -79,7 +79,8 @@ func TestEveryEventIsBound(t *testing.T) {
 	s := NewScheduler(r, quiet)
 	require.Greater(t, callAll(t, reflect.ValueOf(s.Events()), "scheduler"), 10)
 	require.Equal(t, 4, callAll(t, reflect.ValueOf(s.Snapshots()), "snapshots"))
-	require.Equal(t, 3, callAll(t, reflect.ValueOf(NewManager(r).Events()), "manager"))
+	require.Equal(t, 12, callAll(t, reflect.ValueOf(s.Manager()), "scheduler's manager"))
+	require.Greater(t, callAll(t, reflect.ValueOf(NewManager(r, quiet).Events()), "manager"), 30)
 	scrape(t, r)
 }
 
@@ -213,7 +214,8 @@ func TestReference(t *testing.T) {
 	s := NewScheduler(r, quiet)
 	s.Watch(func() (int, int, int) { return 0, 0, 0 })
 	s.WatchHosts(someHosts{})
-	NewManager(r)
+	s.Manager()
+	NewManager(r, slog.New(slog.DiscardHandler))
 	described := make(chan *prometheus.Desc, 1000)
 	r.prom.Describe(described)
 	close(described)

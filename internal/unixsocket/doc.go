@@ -5,5 +5,6 @@
 //	                ▼
 //	            listener, with the mode that says who may connect
 //
-// It promises never to remove anything but a socket that nobody answers on. Who is behind a connection it does not ask.
+// It promises never to remove anything but a socket that nobody answers on. Who is behind a connection it does not ask by
+// itself: PeerUID tells what the kernel knows.
 package unixsocket

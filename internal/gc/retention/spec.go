@@ -16,12 +16,14 @@ const (
 	RunDetail   = "run_detail"  // the single batches of runs
 	PlanRecord  = "plan"        // plans that no run refers to
 	HostEvent   = "host_event"  // timelines of hosts
+	JobRequest  = "job_request" // keys of repeated requests for jobs; their time is when they ran out
+	Fire        = "fire"        // when schedules made jobs
 	RunRecord   = "run"         // runs themselves
 )
 
 // Kinds returns every kind, in a fixed order.
 func Kinds() []string {
-	return []string{Job, Audit, Event, Idempotency, HostEvent, RunDetail, PlanRecord, RunRecord}
+	return []string{Job, Audit, Event, Idempotency, HostEvent, JobRequest, Fire, RunDetail, PlanRecord, RunRecord}
 }
 
 // Spec is what a policy says about one kind of records.
@@ -105,11 +107,14 @@ func Default(kind string) Spec {
 		s.KeepLast.Count = 100
 	case Audit, RunRecord:
 		s.Rules = []Rule{{After: 90 * day}}
+	case Fire:
+		s.Rules = []Rule{{After: 30 * day}}
+		s.KeepLast.Count = 20
 	case HostEvent:
 		s.Rules = []Rule{{After: 30 * day}}
 	case Event, RunDetail, PlanRecord:
 		s.Rules = []Rule{{After: 7 * day}}
-	case Idempotency:
+	case Idempotency, JobRequest:
 		s.Rules = []Rule{{After: Duration(time.Hour)}}
 		s.Blast = gc.Blast{Factor: 10, Share: 1, Floor: 1000} // all of them run out in time, that is what they are for
 	}

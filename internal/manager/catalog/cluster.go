@@ -73,6 +73,8 @@ func (s *ClusterSpec) validate() error {
 		return bad("a name has 1 to 100 bytes on one line")
 	case len(s.Bio) > 1000:
 		return bad("the description is longer than 1000 bytes")
+	case len(s.Scheduler)+len(s.Client) > maxBody:
+		return bad("the configurations are longer than %d bytes", maxBody)
 	case len(s.Scopes.CIDRs) > 1000 || len(s.Scopes.Hostnames) > 1000:
 		return bad("more than 1000 scopes")
 	}

@@ -4,6 +4,8 @@ import (
 	"embed"
 	"errors"
 	"io/fs"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,6 +33,7 @@ type Config struct {
 	// with its defaults filled in.
 	Settings map[string]func(body []byte) ([]byte, error)
 
+	News   Announcer     // is told of new versions and of hosts; nil: nobody is
 	Fresh  time.Duration // how long a scheduler's word on a host counts; default 2m
 	Events Events
 }
@@ -57,6 +60,9 @@ func (c *Config) Validate() error {
 	}
 	return nil
 }
+
+// Settings returns the names of the documents that may be set, in order.
+func (c *Catalog) Settings() []string { return slices.Sorted(maps.Keys(c.cfg.Settings)) }
 
 // Catalog is the manager's memory. Run keeps its view of documents fresh.
 type Catalog struct {

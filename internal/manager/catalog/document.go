@@ -79,14 +79,19 @@ func (c *Catalog) edit(ctx context.Context, e Edit, publish bool) (out Document,
 		out, err = c.put(ctx, tx, e, 0, publish)
 		return err
 	})
-	c.published(out, err == nil && publish)
+	c.published(ctx, out, err == nil && publish)
 	return out, err
 }
 
-func (c *Catalog) published(d Document, done bool) {
-	if done && c.cfg.Events.Published != nil {
-		c.cfg.Events.Published(d)
+func (c *Catalog) published(ctx context.Context, d Document, done bool) {
+	if !done || c.cfg.Events.Published == nil {
+		return
 	}
+	c.db.Afterwards(ctx, func(committed bool) {
+		if committed {
+			c.cfg.Events.Published(d)
+		}
+	})
 }
 
 // Check returns the body that an edit would store, or what is wrong with it.
@@ -178,8 +183,12 @@ func (c *Catalog) put(ctx context.Context, tx *database.Tx, e Edit, from int64, 
 			return d, err
 		}
 	}
-	return d, c.Record(ctx, tx, darter.AuditEvent{Actor: e.Actor, Action: e.Class + "." + action, Resource: e.Class + "/" + e.Name, Result: darter.AuditDone,
-		Request: e.Request, Reason: e.Reason, Before: old.Hash, After: d.Hash, Diff: d.Diff})
+	event := darter.AuditEvent{Actor: e.Actor, Action: e.Class + "." + action, Resource: e.Class + "/" + e.Name, Result: darter.AuditDone,
+		Request: e.Request, Reason: e.Reason, Before: old.Hash, After: d.Hash, Diff: d.Diff}
+	if err := c.tellVersion(ctx, tx, &d, event); err != nil {
+		return d, err
+	}
+	return d, c.Record(ctx, tx, event)
 }
 
 type head struct{ version, newest int64 }
@@ -263,10 +272,14 @@ func (c *Catalog) Publish(ctx context.Context, q Choice) (out Document, err erro
 		if err := activate(ctx, tx, &out, q.Actor, database.At(now)); err != nil {
 			return err
 		}
-		return c.Record(ctx, tx, darter.AuditEvent{Actor: q.Actor, Action: q.Class + ".publish", Resource: q.Class + "/" + q.Name, Result: darter.AuditDone,
-			Request: q.Request, Reason: q.Reason, Before: old.Hash, After: out.Hash, Diff: out.Diff})
+		event := darter.AuditEvent{Actor: q.Actor, Action: q.Class + ".publish", Resource: q.Class + "/" + q.Name, Result: darter.AuditDone,
+			Request: q.Request, Reason: q.Reason, Before: old.Hash, After: out.Hash, Diff: out.Diff}
+		if err := c.tellVersion(ctx, tx, &out, event); err != nil {
+			return err
+		}
+		return c.Record(ctx, tx, event)
 	})
-	c.published(out, err == nil)
+	c.published(ctx, out, err == nil)
 	return out, err
 }
 
@@ -287,7 +300,7 @@ func (c *Catalog) Rollback(ctx context.Context, q Choice) (out Document, err err
 		out, err = c.put(ctx, tx, e, q.Version, true)
 		return err
 	})
-	c.published(out, err == nil)
+	c.published(ctx, out, err == nil)
 	return out, err
 }
 

@@ -22,13 +22,14 @@ const (
 	Alive     Verdict = "alive"
 	Late      Verdict = "late"
 	Suspect   Verdict = "suspect"
+	Draining  Verdict = "draining"
 	Offline   Verdict = "offline"
 	Left      Verdict = "left"
 	Forgotten Verdict = "forgotten"
 )
 
 func (v Verdict) rank() int {
-	return slices.Index([]Verdict{Alive, Late, Suspect, Offline, Left, Forgotten}, v)
+	return slices.Index([]Verdict{Alive, Late, Suspect, Draining, Offline, Left, Forgotten}, v)
 }
 
 // Sighting is what one scheduler says of one host.
@@ -131,32 +132,10 @@ const maxSightings = 1000
 // Sight takes what a scheduler says of hosts, and records what changes by it. Hosts of one report change
 // together. Reports of several schedulers may speak of the same hosts.
 func (c *Catalog) Sight(ctx context.Context, reporter string, all []Sighting) error {
-	if reporter == "" || len(all) > maxSightings {
-		return &darter.Error{Kind: darter.Invalid, Op: "report hosts", Err: errors.New("a report names its scheduler and at most 1000 hosts")}
-	}
-	for _, s := range all {
-		if s.Host == "" || len(s.Host) > 255 || s.Verdict.rank() < 0 || len(s.Body) > maxBody || len(s.Body) > 0 && !json.Valid(s.Body) {
-			return &darter.Error{Kind: darter.Invalid, Op: "report host " + s.Host, Err: errors.New("a host has an id, a known verdict, and at most 256 KiB of JSON to say")}
-		}
-	}
-	all = slices.SortedStableFunc(slices.Values(all), func(a, b Sighting) int { return strings.Compare(a.Host, b.Host) }) // every report locks in the same order
 	var events []HostEvent
-	err := c.db.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
-		events = nil
-		now, err := tx.Now(ctx)
-		if err != nil {
-			return err
-		}
-		for _, s := range all {
-			event, err := c.sight(ctx, tx, reporter, s, now)
-			if err != nil {
-				return err
-			}
-			if event != nil {
-				events = append(events, *event)
-			}
-		}
-		return nil
+	err := c.db.Write(ctx, func(ctx context.Context, tx *database.Tx) (err error) {
+		events, err = c.SightIn(ctx, tx, reporter, all)
+		return err
 	})
 	if err == nil && c.cfg.Events.Host != nil {
 		for _, e := range events {
@@ -164,6 +143,33 @@ func (c *Catalog) Sight(ctx context.Context, reporter string, all []Sighting) er
 		}
 	}
 	return err
+}
+
+// SightIn is Sight within a transaction of the caller's. It returns what changed.
+func (c *Catalog) SightIn(ctx context.Context, tx *database.Tx, reporter string, all []Sighting) (events []HostEvent, err error) {
+	if reporter == "" || len(all) > maxSightings {
+		return nil, &darter.Error{Kind: darter.Invalid, Op: "report hosts", Err: errors.New("a report names its scheduler and at most 1000 hosts")}
+	}
+	for _, s := range all {
+		if s.Host == "" || len(s.Host) > 255 || s.Verdict.rank() < 0 || len(s.Body) > maxBody || len(s.Body) > 0 && !json.Valid(s.Body) {
+			return nil, &darter.Error{Kind: darter.Invalid, Op: "report host " + s.Host, Err: errors.New("a host has an id, a known verdict, and at most 256 KiB of JSON to say")}
+		}
+	}
+	all = slices.SortedStableFunc(slices.Values(all), func(a, b Sighting) int { return strings.Compare(a.Host, b.Host) }) // every report locks in the same order
+	now, err := tx.Now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range all {
+		event, err := c.sight(ctx, tx, reporter, s, now)
+		if err != nil {
+			return nil, err
+		}
+		if event != nil {
+			events = append(events, *event)
+		}
+	}
+	return events, nil
 }
 
 func (c *Catalog) sight(ctx context.Context, tx *database.Tx, reporter string, s Sighting, now time.Time) (*HostEvent, error) {
@@ -211,7 +217,10 @@ func (c *Catalog) sight(ctx context.Context, tx *database.Tx, reporter string, s
 	e := &HostEvent{ID: tx.NewID(), Host: s.Host, At: at.Time(), Epoch: epoch, Verdict: verdict, Before: before, Reporter: reporter, Detail: s.Detail}
 	_, err = tx.ExecContext(ctx, "INSERT INTO host_events (id, host_id, at, epoch, verdict, before, reporter, detail) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
 		e.ID, e.Host, at, e.Epoch, e.Verdict, e.Before, e.Reporter, e.Detail[:min(len(e.Detail), maxReason)])
-	return e, err
+	if err != nil {
+		return nil, err
+	}
+	return e, c.tellHost(ctx, tx, e, row)
 }
 
 // HostFilter says which hosts are listed, by id, from the one after After on.

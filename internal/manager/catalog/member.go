@@ -152,6 +152,18 @@ func (c *Catalog) KeepAlive(ctx context.Context, kind MemberKind, cluster, hostn
 	})
 }
 
+// Leave forgets a member that says itself that it goes.
+func (c *Catalog) Leave(ctx context.Context, kind MemberKind, cluster, hostname string, ip netip.Addr, e Edit) error {
+	return c.db.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
+		var id string
+		err := tx.QueryRowContext(ctx, "DELETE FROM members WHERE kind = ? AND cluster_id = ? AND hostname = ? AND ip = ? RETURNING id", kind, cluster, hostname, ip.String()).Scan(&id)
+		if err != nil {
+			return absent(err, "member", hostname)
+		}
+		return c.Record(ctx, tx, darter.AuditEvent{Actor: e.Actor, Action: "member.leave", Resource: "members/" + id, Result: darter.AuditDone, Request: e.Request, Reason: e.Reason})
+	})
+}
+
 // Silence marks members inactive that were not heard of for so long. Any manager may call it; each
 // member is reported by one of them.
 func (c *Catalog) Silence(ctx context.Context, quiet time.Duration) (out []Member, err error) {

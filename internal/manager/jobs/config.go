@@ -24,6 +24,7 @@ type Config struct {
 	Hosts    Hosts             // takes what hosts.sync found; nil: it is only counted
 	Sealer   Sealer            // required for jobs with request headers
 	Auditor  Auditor           // nil: nothing is written down
+	News     Announcer         // is told of jobs that move; nil: nobody is
 	Limit    func(string) Lane // share and limits of a tenant; nil: equal shares, no limits
 	Origins  uint32            // steps at once against one origin; 0: no limit
 	Events   Events
@@ -73,6 +74,11 @@ type Sealer interface {
 // Auditor writes down who changed what, in the transaction of the change.
 type Auditor interface {
 	RecordJob(ctx context.Context, tx *database.Tx, actor, verb string, id darter.JobID) error
+}
+
+// Announcer takes news in the transaction of what happened.
+type Announcer interface {
+	Announce(ctx context.Context, tx *database.Tx, e darter.Event) error
 }
 
 // Events tells what happened. Any may be nil.

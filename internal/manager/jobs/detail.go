@@ -170,6 +170,33 @@ func (e *Engine) Watch(ctx context.Context, id darter.JobID, after int64) iter.S
 	}
 }
 
+// Await returns the events of a job that come after a sequence, up to 500, and waits for one while there is none. over
+// tells that none will come any more. It returns nothing when ctx ends.
+func (e *Engine) Await(ctx context.Context, id darter.JobID, after int64) (events []Event, over bool, err error) {
+	changed := e.db.Subscribe(topicChanged)
+	defer changed.Close()
+	for {
+		if events, over, err = e.story(ctx, id, after); err != nil || over || len(events) > 0 {
+			return events, over, err
+		}
+		if !awaitChange(ctx, changed, id, e.cfg.Poll) {
+			return nil, false, nil
+		}
+	}
+}
+
+// Wait returns a job as soon as it is over, and as it stands when ctx ends.
+func (e *Engine) Wait(ctx context.Context, id darter.JobID) (Job, error) {
+	changed := e.db.Subscribe(topicChanged)
+	defer changed.Close()
+	for {
+		j, err := e.Get(context.WithoutCancel(ctx), id)
+		if err != nil || j.State.Terminal() || !awaitChange(ctx, changed, id, e.cfg.Poll) {
+			return j, err
+		}
+	}
+}
+
 // awaitChange waits until something may have happened to the job; false when ctx has ended.
 func awaitChange(ctx context.Context, s *database.Subscription, id darter.JobID, most time.Duration) bool {
 	timer := time.NewTimer(most)

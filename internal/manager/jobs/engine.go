@@ -121,6 +121,9 @@ func (e *Engine) record(ctx context.Context, tx *database.Tx, l *loaded, now tim
 		if ev.Moved != nil {
 			ev.Moved(id, l.row.Kind, f.From, f.To, now.Sub(l.row.CreatedAt.Time()))
 		}
+		if err := e.announce(ctx, tx, l, f.From, f.To); err != nil {
+			return err
+		}
 		return l.event(ctx, tx, now, "state", map[string]any{"from": f.From, "to": f.To, "reason": f.Reason})
 	case machine.Stopped:
 		if err := l.event(ctx, tx, now, "stopping", map[string]any{"step": f.Step, "owner": f.Owner, "reason": f.Reason}); err != nil {
@@ -163,12 +166,12 @@ func (e *Engine) changeBy(ctx context.Context, tx *database.Tx, actor, verb stri
 // Cancel asks for the end of a job. It is canceled at once when nobody works on it, else when who does has stopped or
 // its lease has run out.
 func (e *Engine) Cancel(ctx context.Context, tx *database.Tx, actor string, id darter.JobID) error {
-	return e.changeBy(ctx, tx, actor, "job.cancel", id, machine.Cancel{Reason: "canceled by " + actor})
+	return e.changeBy(ctx, tx, actor, "job.cancel", id, machine.Cancel{Reason: because(ctx, "canceled by "+actor)})
 }
 
 // Pause lets a job rest: holders stop and give back what they have not done.
 func (e *Engine) Pause(ctx context.Context, tx *database.Tx, actor string, id darter.JobID) error {
-	return e.changeBy(ctx, tx, actor, "job.pause", id, machine.Pause{Reason: "paused by " + actor})
+	return e.changeBy(ctx, tx, actor, "job.pause", id, machine.Pause{Reason: because(ctx, "paused by "+actor)})
 }
 
 // Resume ends a pause.
@@ -194,4 +197,46 @@ func (e *Engine) Pin(ctx context.Context, tx *database.Tx, actor string, id dart
 	return e.cfg.Auditor.RecordJob(ctx, tx, actor, "job.pin", id)
 }
 
+// maxBio is how much may be said of a job, in bytes.
+const maxBio = 1000
+
+// Describe changes what is said of a job.
+func (e *Engine) Describe(ctx context.Context, tx *database.Tx, actor string, id darter.JobID, bio string) error {
+	if len(bio) > maxBio {
+		return invalid(errors.New("the description is longer than 1000 bytes"), "shorten it")
+	}
+	l, err := load(ctx, tx, id, tx.ForUpdate())
+	if err != nil {
+		return err
+	}
+	l.row.Bio = bio
+	if _, err := tx.NewUpdate().Model(&l.row).Column("bio").WherePK().Exec(ctx); err != nil || e.cfg.Auditor == nil {
+		return err
+	}
+	return e.cfg.Auditor.RecordJob(ctx, tx, actor, "job.describe", id)
+}
+
 const noLock bun.Safe = ""
+
+type reasonKey struct{}
+
+// Because puts somebody's reason for a change into a context: the job's story has it, and Auditors find it with Reason.
+func Because(ctx context.Context, reason string) context.Context {
+	if reason == "" {
+		return ctx
+	}
+	return context.WithValue(ctx, reasonKey{}, reason)
+}
+
+// Reason returns what Because put there.
+func Reason(ctx context.Context) string {
+	reason, _ := ctx.Value(reasonKey{}).(string)
+	return reason
+}
+
+func because(ctx context.Context, what string) string {
+	if reason := Reason(ctx); reason != "" {
+		return clip(what + ": " + reason)
+	}
+	return what
+}

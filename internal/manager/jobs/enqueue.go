@@ -30,6 +30,7 @@ type Request struct {
 	Force       bool           `json:"force,omitempty"`        // do not attach to a job that does the same
 	RequestKey  string         `json:"-"`                      // idempotency key; the same key and request gets the same job for a day
 	Parent      darter.JobID   `json:"-"`
+	Bio         string         `json:"bio,omitempty"` // what somebody says of it
 	Schedule    string         `json:"-"`
 }
 
@@ -47,7 +48,7 @@ const requestKeyLife = 24 * time.Hour
 var ErrKeyReused = errors.New("the idempotency key was used for another request")
 
 func (r *Request) check() error {
-	if r.Owner == "" || len(r.Owner) > 256 || len(r.RequestKey) > 256 {
+	if r.Owner == "" || len(r.Owner) > 256 || len(r.RequestKey) > 256 || len(r.Bio) > maxBio {
 		return invalid(errors.New("the owner is missing, or a name is too long"), "say who asks")
 	}
 	r.StartWithin = cmp.Or(r.StartWithin, 24*time.Hour)
@@ -105,7 +106,7 @@ func (e *Engine) build(tx *database.Tx, r *Request, now time.Time) (*loaded, err
 	m.MaxAttempts, m.Threshold, m.RunFor = r.MaxAttempts, r.Threshold, r.RunFor
 	m.StartBy = m.Steps[0].RunAt.Add(r.StartWithin)
 	l.row = jobRow{ID: id, Kind: r.Kind, Owner: r.Owner, Application: r.Spec.Application, Tenant: cmp.Or(r.Spec.Application, r.Owner),
-		Priority: r.Priority, Origin: r.Spec.origin(), Spec: document(r.Spec), UniqueKey: uniqueKey(r), ParentID: r.Parent, ScheduleID: r.Schedule,
+		Priority: r.Priority, Origin: r.Spec.origin(), Spec: document(r.Spec), UniqueKey: uniqueKey(r), ParentID: r.Parent, ScheduleID: r.Schedule, Bio: r.Bio,
 		MaxAttempts: r.MaxAttempts, Threshold: r.Threshold, CreatedAt: database.At(now), Version: 1}
 	l.row.fill(m, now)
 	if !r.Force {
@@ -137,6 +138,9 @@ func (e *Engine) insert(ctx context.Context, tx *database.Tx, l *loaded, now tim
 		return Enqueued{}, err
 	}
 	if err := l.event(ctx, tx, now, "created", map[string]any{"by": l.row.Owner, "state": l.row.State}); err != nil {
+		return Enqueued{}, err
+	}
+	if err := e.announce(ctx, tx, l, "", l.row.State); err != nil {
 		return Enqueued{}, err
 	}
 	if err := l.save(ctx, tx, now); err != nil {

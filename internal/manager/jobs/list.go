@@ -39,12 +39,13 @@ type Job struct {
 	Finished    time.Time
 	Deadline    time.Time
 	PinnedUntil time.Time
+	Bio         string
 }
 
 func (r *jobRow) show() (Job, error) {
 	j := Job{ID: r.ID, CompatID: r.CompatID, Kind: r.Kind, State: r.State, Owner: r.Owner, Application: r.Application, Priority: r.Priority,
 		Parent: r.ParentID, Schedule: r.ScheduleID, Failure: r.Failure, Text: r.Text, Threshold: r.Threshold, Version: r.Version, Events: r.EventSeq,
-		Created: r.CreatedAt.Time(), Started: r.StartedAt.Time(), Updated: r.UpdatedAt.Time(), Finished: r.FinalizedAt.Time(), PinnedUntil: r.PinnedUntil.Time()}
+		Created: r.CreatedAt.Time(), Started: r.StartedAt.Time(), Updated: r.UpdatedAt.Time(), Finished: r.FinalizedAt.Time(), PinnedUntil: r.PinnedUntil.Time(), Bio: r.Bio}
 	m := machine.Job{State: r.State, StartBy: r.StartBy.Time(), RunFor: time.Duration(r.RunFor) * time.Microsecond, Started: j.Started}
 	j.Deadline = m.Deadline()
 	if err := errors.Join(json.Unmarshal([]byte(r.Spec), &j.Spec), json.Unmarshal([]byte(r.Tally), &j.Tally)); err != nil {
@@ -54,7 +55,7 @@ func (r *jobRow) show() (Job, error) {
 }
 
 // jobColumns leaves out what is sealed.
-const jobColumns = "id, compat_id, kind, state, owner, application, tenant, priority, spec, parent_id, schedule_id, threshold, start_by, run_for, failure, text, tally, event_seq, version, created_at, started_at, updated_at, finalized_at, pinned_until"
+const jobColumns = "id, compat_id, kind, state, owner, application, tenant, priority, spec, parent_id, schedule_id, threshold, start_by, run_for, failure, text, tally, event_seq, version, created_at, started_at, updated_at, finalized_at, pinned_until, bio"
 
 // Get returns a job; NotFound when there is none.
 func (e *Engine) Get(ctx context.Context, id darter.JobID) (Job, error) {
@@ -91,6 +92,34 @@ type Filter struct {
 	Parent      darter.JobID
 	Before      darter.JobID // older than this one: the last of the page before
 	Limit       int          // 1..500; default 50
+	Offset      int          // how many to pass over, for interfaces that number their pages
+}
+
+func (f *Filter) where(q *bun.SelectQuery) *bun.SelectQuery {
+	if len(f.Kinds) > 0 {
+		q = q.Where("kind IN (?)", bun.List(f.Kinds))
+	}
+	if len(f.States) > 0 {
+		q = q.Where("state IN (?)", bun.List(f.States))
+	}
+	if f.Before != "" {
+		q = q.Where("id < ?", f.Before)
+	}
+	for _, c := range [...]struct{ column, is string }{{"owner", f.Owner}, {"application", f.Application}, {"schedule_id", f.Schedule}, {"parent_id", string(f.Parent)}} {
+		if c.is != "" {
+			q = q.Where("? = ?", bun.Ident(c.column), c.is)
+		}
+	}
+	return q
+}
+
+// Count returns how many jobs List would return without a limit.
+func (e *Engine) Count(ctx context.Context, f Filter) (n int64, err error) {
+	err = e.db.Read(ctx, func(ctx context.Context, tx *database.Tx) error {
+		n, err = f.where(tx.NewSelect().TableExpr("jobs")).Count(ctx)
+		return err
+	})
+	return n, err
 }
 
 // List returns jobs, the newest first.
@@ -101,20 +130,9 @@ func (e *Engine) List(ctx context.Context, f Filter) ([]Job, error) {
 	var out []Job
 	err := e.db.Read(ctx, func(ctx context.Context, tx *database.Tx) error {
 		var rows []jobRow
-		q := tx.NewSelect().Model(&rows).ColumnExpr(jobColumns).OrderExpr("id DESC").Limit(int64(min(f.Limit, 500)))
-		if len(f.Kinds) > 0 {
-			q = q.Where("kind IN (?)", bun.List(f.Kinds))
-		}
-		if len(f.States) > 0 {
-			q = q.Where("state IN (?)", bun.List(f.States))
-		}
-		if f.Before != "" {
-			q = q.Where("id < ?", f.Before)
-		}
-		for _, c := range [...]struct{ column, is string }{{"owner", f.Owner}, {"application", f.Application}, {"schedule_id", f.Schedule}, {"parent_id", string(f.Parent)}} {
-			if c.is != "" {
-				q = q.Where("? = ?", bun.Ident(c.column), c.is)
-			}
+		q := f.where(tx.NewSelect().Model(&rows).ColumnExpr(jobColumns).OrderExpr("id DESC").Limit(int64(min(f.Limit, 500))))
+		if f.Offset > 0 {
+			q = q.Offset(int64(f.Offset))
 		}
 		if err := q.Scan(ctx); err != nil {
 			return err

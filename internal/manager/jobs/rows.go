@@ -54,6 +54,7 @@ type jobRow struct {
 	UpdatedAt   database.Micros `bun:"updated_at"`
 	FinalizedAt database.Micros `bun:"finalized_at"`
 	PinnedUntil database.Micros `bun:"pinned_until"`
+	Bio         string          `bun:"bio"`
 }
 
 type stepRow struct {

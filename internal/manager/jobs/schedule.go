@@ -157,6 +157,37 @@ func scheduleOf(ctx context.Context, tx *database.Tx, id string, lock bun.Safe) 
 	return found[0], nil
 }
 
+// ScheduleOf returns one schedule.
+func (e *Engine) ScheduleOf(ctx context.Context, id string) (out Schedule, err error) {
+	err = e.db.Read(ctx, func(ctx context.Context, tx *database.Tx) error {
+		out, err = scheduleOf(ctx, tx, id, noLock)
+		return err
+	})
+	return out, err
+}
+
+// Fired is one time that a schedule made a job, or could not.
+type Fired struct {
+	Due     database.Micros `bun:"fire_at"`
+	At      database.Micros `bun:"fired_at"`
+	Job     darter.JobID    `bun:"job_id"`
+	Skipped int64           `bun:"skipped"` // earlier times that passed while nobody ran
+	Error   string          `bun:"error"`
+}
+
+// Fires lists when a schedule fired, the newest first, from before a time that was due on; 0 begins at the newest.
+func (e *Engine) Fires(ctx context.Context, id string, before database.Micros, limit int) (out []Fired, err error) {
+	err = e.db.Read(ctx, func(ctx context.Context, tx *database.Tx) error {
+		if _, err := scheduleOf(ctx, tx, id, noLock); err != nil {
+			return err
+		}
+		out = nil
+		return tx.NewRaw("SELECT fire_at, fired_at, job_id, skipped, error FROM schedule_fires WHERE schedule_id = ? AND (? = 0 OR fire_at < ?) ORDER BY fire_at DESC LIMIT ?",
+			id, before, before, min(max(limit, 1), 500)).Scan(ctx, &out)
+	})
+	return out, err
+}
+
 // Fire enqueues what is due, each schedule and time once however many managers try, and returns how many schedules it
 // served. Times that passed while no manager ran are made up for by one fire, which counts them.
 func (e *Engine) Fire(ctx context.Context) (int, error) {
@@ -225,8 +256,8 @@ func (e *Engine) fireOnce(ctx context.Context, tx *database.Tx, s Schedule, now 
 	if err != nil {
 		words = clip(err.Error())
 	}
-	if _, err := tx.NewRaw("INSERT INTO schedule_fires (schedule_id, fire_at, fired_at, job_id, skipped, error) VALUES (?, ?, ?, ?, ?, ?)",
-		s.ID, database.At(due), database.At(now), out.ID, skipped, words).Exec(ctx); err != nil {
+	if _, err := tx.NewRaw("INSERT INTO schedule_fires (id, schedule_id, fire_at, fired_at, job_id, skipped, error) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		fmt.Sprintf("%s/%d", s.ID, database.At(due)), s.ID, database.At(due), database.At(now), out.ID, skipped, words).Exec(ctx); err != nil {
 		return err
 	}
 	if _, err := tx.NewRaw("UPDATE schedules SET next_at = ? WHERE id = ?", database.At(at), s.ID).Exec(ctx); err != nil {

@@ -27,6 +27,7 @@ type Spec struct {
 	Application   string         `json:"application,omitempty"`    // part of the identity, and the tenant
 	FilteredQuery []string       `json:"filtered_query,omitempty"` // nil: the built-in list
 	PieceLength   int64          `json:"piece_length,omitempty"`
+	Digest        darter.Digest  `json:"digest,omitempty"`       // preheat.files: of the one file
 	DigestAsID    bool           `json:"digest_as_id,omitempty"` // name registry blobs by their digest, as daemons do
 	Platforms     []string       `json:"platforms,omitempty"`    // preheat.image: os/arch
 	Targets       darter.Targets `json:"targets,omitzero"`
@@ -79,6 +80,8 @@ func (s *Spec) checkPreheat(kind darter.JobKind) error {
 		return invalid(errors.New("it names no URL"), "give at least one")
 	case kind == darter.PreheatImage && len(s.URLs) != 1:
 		return invalid(fmt.Errorf("an image has one manifest URL, not %d", len(s.URLs)), "make one job per image")
+	case s.Digest != "" && (kind != darter.PreheatFiles || len(s.URLs) != 1):
+		return invalid(errors.New("a digest goes with one file"), "make one job per file with a digest")
 	case len(s.URLs) > MaxItems:
 		return invalid(fmt.Errorf("%d URLs, more than %d", len(s.URLs), MaxItems), "split it into several jobs")
 	}
@@ -93,6 +96,11 @@ func (s *Spec) checkPreheat(kind darter.JobKind) error {
 		seen[u] = true
 		if p, err := url.Parse(u); err != nil || p.Scheme == "" || p.Host == "" || p.User != nil {
 			return invalid(fmt.Errorf("URL %d, %s, is no absolute URL without user and password", i, identity.Redact(u)), "write it as scheme://host/path, and give credentials as headers")
+		}
+	}
+	if s.Digest != "" {
+		if _, err := darter.ParseDigest(string(s.Digest)); err != nil {
+			return invalid(err, "write it as sha256: and 64 hexadecimal digits")
 		}
 	}
 	switch s.Targets.Scope {
@@ -131,7 +139,7 @@ func (s *Spec) checkNumbers() error {
 // Want is the request for one URL of the job, credentials included.
 func (s *Spec) Want(rawURL string) darter.Want {
 	return darter.Want{URL: rawURL, Tag: s.Tag, Application: s.Application, FilteredQuery: s.FilteredQuery,
-		PieceLength: s.PieceLength, DigestAsID: s.DigestAsID, Header: s.Header, Timeout: s.Timeout}
+		PieceLength: s.PieceLength, Digest: s.Digest, DigestAsID: s.DigestAsID, Header: s.Header, Timeout: s.Timeout}
 }
 
 // origin is the host that the bytes come from; empty when there is none, or several.

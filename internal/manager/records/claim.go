@@ -74,7 +74,7 @@ func (r *Reclaimer) take(ctx context.Context, x *execution, p *darter.Plan, f *f
 			ended = &one
 		}
 		ready = row.State == darter.RunRunning
-		return tx.Notify(topic, row.ID)
+		return errors.Join(tx.Notify(topic, row.ID), r.announce(ctx, tx, row))
 	})
 	if err != nil {
 		return nil, err

@@ -33,11 +33,17 @@ type Auditor interface {
 	Record(ctx context.Context, tx *database.Tx, event darter.AuditEvent) error
 }
 
+// Announcer takes news in the transaction of what happened.
+type Announcer interface {
+	Announce(ctx context.Context, tx *database.Tx, e darter.Event) error
+}
+
 // Config is what a reclaimer needs.
 type Config struct {
 	DB       *database.DB  // required
 	Policies Policies      // required
 	Audit    Auditor       // required
+	News     Announcer     // is told of runs that move; nil: nobody is
 	Tables   []Table       // what can be reclaimed beside our own runs; one per kind
 	Holder   string        // required; names this process among the managers, different after each start
 	Lease    time.Duration // how long a silent leader is waited for; default 15s

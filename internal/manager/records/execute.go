@@ -299,7 +299,7 @@ func (r *Reclaimer) close(ctx context.Context, x *execution, state darter.RunSta
 		if out, err = row.run(); err != nil {
 			return err
 		}
-		return tx.Notify(topic, row.ID)
+		return errors.Join(tx.Notify(topic, row.ID), r.announce(ctx, tx, row))
 	})
 	return out, err
 }

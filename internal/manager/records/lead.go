@@ -197,6 +197,9 @@ func (r *Reclaimer) insert(ctx context.Context, lease database.Lease, row *runRo
 		if _, err := tx.NewInsert().Model(row).Exec(ctx); err != nil {
 			return err
 		}
+		if err := r.announce(ctx, tx, row); err != nil {
+			return err
+		}
 		out, err = row.run()
 		return err
 	})
@@ -279,7 +282,7 @@ func (r *Reclaimer) bequeath(ctx context.Context, tx *database.Tx, row *runRow, 
 	if _, err := tx.NewUpdate().Model(row).Column("state", "code", "message", "finished_at").WherePK().Exec(ctx); err != nil {
 		return nil, err
 	}
-	if err := tx.Notify(topic, row.ID); err != nil || next == nil {
+	if err := errors.Join(tx.Notify(topic, row.ID), r.announce(ctx, tx, row)); err != nil || next == nil {
 		return nil, err
 	}
 	next.ID, next.Cause, next.Resumes, next.State = tx.NewID(), darter.ByResume, row.ID, darter.RunQueued
@@ -288,6 +291,9 @@ func (r *Reclaimer) bequeath(ctx context.Context, tx *database.Tx, row *runRow, 
 	next.Eligible = max(row.Eligible-row.Deleted, 0)
 	next.Scanned, next.Deleted, next.Children, next.Batches, next.Busy, next.Waits = 0, 0, 0, 0, 0, 0
 	if _, err := tx.NewInsert().Model(next).Exec(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.announce(ctx, tx, next); err != nil {
 		return nil, err
 	}
 	out, err := next.run()

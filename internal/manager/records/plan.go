@@ -86,6 +86,36 @@ func (r *Reclaimer) GetPlan(ctx context.Context, id string) (p darter.Plan, err 
 	return p, err
 }
 
+// Plans lists plans that were made, the newest first, from before an id on; of one kind, or of all when it is empty.
+func (r *Reclaimer) Plans(ctx context.Context, kind, before string, most int) (out []darter.Plan, err error) {
+	err = r.db.Read(ctx, func(ctx context.Context, tx *database.Tx) error {
+		var bodies []string
+		q := tx.NewSelect().TableExpr("gc_plans").Column("body").OrderExpr("id DESC").Limit(int64(limit(most)))
+		if kind != "" {
+			q = q.Where("kind = ?", kind)
+		}
+		if before != "" {
+			q = q.Where("id < ?", before)
+		}
+		if err := q.Scan(ctx, &bodies); err != nil {
+			return err
+		}
+		out = make([]darter.Plan, len(bodies))
+		for i, body := range bodies {
+			if err := json.Unmarshal([]byte(body), &out[i]); err != nil {
+				return &darter.Error{Kind: darter.Corrupt, Op: "read plans", Err: err}
+			}
+		}
+		return nil
+	})
+	return out, err
+}
+
+// Next says when the schedule wants the next run of a kind; on is false while the policy has none.
+func (r *Reclaimer) Next(ctx context.Context, kind string) (at time.Time, on bool, err error) {
+	return r.due(ctx, kind, time.Now())
+}
+
 // plan looks without being able to write, then records what it saw.
 func (r *Reclaimer) plan(ctx context.Context, t *Table, q PlanRequest) (darter.Plan, frozen, error) {
 	var p darter.Plan

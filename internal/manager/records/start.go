@@ -127,6 +127,9 @@ func (r *Reclaimer) queue(ctx context.Context, tx *database.Tx, op string, row *
 	if err := r.audit(ctx, tx, q.Actor, "gc.run.start", row.ID, q.Reason, q.Request); err != nil {
 		return err
 	}
+	if err := r.announce(ctx, tx, row); err != nil {
+		return err
+	}
 	return tx.Notify(topic, row.ID)
 }
 
@@ -220,7 +223,7 @@ func (r *Reclaimer) order(ctx context.Context, o Order, action string, change fu
 		if err := r.audit(ctx, tx, o.Actor, action, o.Run, o.Reason, o.Request); err != nil {
 			return err
 		}
-		return tx.Notify(topic, o.Run)
+		return errors.Join(tx.Notify(topic, o.Run), r.announce(ctx, tx, row))
 	})
 	if err == nil && final && r.cfg.Events.Ended != nil {
 		r.cfg.Events.Ended(out)

@@ -1,11 +1,10 @@
-// Package rest is the manager's side towards people and probes, over HTTP.
+// Package rest is what the manager says of itself, to people and probes.
 //
 //	GET /livez      200 while the process answers
-//	GET /healthy    the same, under the name that Dragonfly's probes use
-//	GET /readyz     200 while the manager takes calls, else 503
+//	GET /healthy    the same, for Harbor's connection test: a wrong credential is refused
+//	GET /readyz     200 while the manager takes calls, else 503; how its components are
 //	GET /v1/system  {"version", "commit", "go", "started"}
-//	anything else   404 or 405, as application/problem+json
 //
-// It promises to refuse what it does not know, and to say so in a form a program can read. It holds no
-// state but whether it is ready, and deliberately lets nothing be changed.
+// It promises to answer without a credential, and to say nothing that needs one. It holds no state, and deliberately
+// lets nothing be changed.
 package rest

@@ -2,7 +2,6 @@ package rpc
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,74 +15,87 @@ import (
 	"github.com/darter-p2p/darter/api/wire"
 )
 
-// ListSchedulers answers with the schedulers that are alive; with all of one cluster when the caller
-// names it, as the reference does. The caller's host name is not checked: nothing here depends on it.
-func (s *Server) ListSchedulers(_ context.Context, m *managerv2.ListSchedulersRequest) (*managerv2.ListSchedulersResponse, error) {
-	out := &managerv2.ListSchedulersResponse{}
-	for _, l := range s.roster.list(m.GetSchedulerClusterId(), time.Now()) {
-		if l.alive || m.GetSchedulerClusterId() != 0 {
-			out.Schedulers = append(out.Schedulers, message(l.Scheduler, l.alive))
-		}
-	}
-	if s.cfg.Events.Listed != nil {
-		to, _ := netip.ParseAddr(m.GetIp())
-		s.cfg.Events.Listed(to, len(out.GetSchedulers()))
-	}
-	return out, nil
-}
-
-// GetScheduler answers with one scheduler.
-func (s *Server) GetScheduler(_ context.Context, m *managerv2.GetSchedulerRequest) (*managerv2.Scheduler, error) {
-	const op = "get scheduler"
-	if err := m.Validate(); err != nil {
-		return nil, invalid(op, err)
-	}
-	if m.GetIp() == "" { // older callers name no address
-		for _, l := range s.roster.list(m.GetSchedulerClusterId(), time.Now()) {
-			if l.Hostname == m.GetHostname() {
-				return message(l.Scheduler, l.alive), nil
-			}
-		}
-		return nil, unknown(op, m.GetHostname())
-	}
-	k, err := keyOf(m.GetSchedulerClusterId(), m.GetHostname(), m.GetIp())
-	if err != nil {
-		return nil, invalid(op, err)
-	}
-	found, alive, known := s.roster.get(k, time.Now())
-	if !known {
-		return nil, unknown(op, m.GetHostname())
-	}
-	return message(found, alive), nil
-}
+// maxMembers bounds how many members of a kind can announce themselves.
+const maxMembers = 1024
 
 // UpdateScheduler takes a scheduler's word about itself and lists it for the time to live.
-func (s *Server) UpdateScheduler(_ context.Context, m *managerv2.UpdateSchedulerRequest) (*managerv2.Scheduler, error) {
+func (s *Server) UpdateScheduler(ctx context.Context, m *managerv2.UpdateSchedulerRequest) (*managerv2.Scheduler, error) {
 	const op = "update scheduler"
 	if err := m.Validate(); err != nil {
 		return nil, invalid(op, err)
 	}
-	k, err := keyOf(m.GetSchedulerClusterId(), m.GetHostname(), m.GetIp())
+	known, err := s.announce(ctx, op, m.GetIp(), Member{Kind: SchedulerKind, Cluster: m.GetSchedulerClusterId(), Hostname: m.GetHostname(), Port: uint16(m.GetPort()),
+		IDC: m.GetIdc(), Location: m.GetLocation(), Features: m.GetFeatures()})
 	if err != nil {
-		return nil, invalid(op, err)
+		return nil, err
 	}
-	sch := Scheduler{Cluster: k.cluster, Hostname: k.hostname, IP: k.ip, Port: uint16(m.GetPort()),
-		IDC: m.GetIdc(), Location: m.GetLocation(), Features: m.GetFeatures()}
-	if err := sch.Validate(); err != nil {
-		return nil, wire.Status(err)
-	}
-	sch, joined, err := s.roster.announce(sch, time.Now(), s.cfg.TTL)
-	if err != nil {
-		return nil, wire.Status(err)
-	}
-	if joined {
-		s.joined(sch)
-	}
-	return message(sch, true), nil
+	return s.view.Load().scheduler(known, true), nil
 }
 
-// KeepAlive notes each message as a sign of life of the scheduler it names. The stream may end at any
-// time: the scheduler then lives on for the time to live, long enough to connect again.
+// UpdateSeedPeer takes a seed peer's word about itself.
+func (s *Server) UpdateSeedPeer(ctx context.Context, m *managerv2.UpdateSeedPeerRequest) (*managerv2.SeedPeer, error) {
+	const op = "update seed peer"
+	if err := m.Validate(); err != nil {
+		return nil, invalid(op, err)
+	}
+	known, err := s.announce(ctx, op, m.GetIp(), Member{Kind: SeedKind, Cluster: m.GetSeedPeerClusterId(), Hostname: m.GetHostname(), Port: uint16(m.GetPort()),
+		DownloadPort: uint16(m.GetDownloadPort()), IDC: m.GetIdc(), Location: m.GetLocation()})
+	if err != nil {
+		return nil, err
+	}
+	return s.view.Load().seed(known), nil
+}
+
+func (s *Server) announce(ctx context.Context, op, ip string, m Member) (Member, error) {
+	at, err := netip.ParseAddr(ip)
+	if err != nil {
+		return m, invalid(op, fmt.Errorf("%q is not an IP address", ip))
+	}
+	m.IP = at.Unmap()
+	if err := m.Validate(); err != nil {
+		return m, wire.Status(err)
+	}
+	if len(m.Features) > 64 || len(m.IDC) > 1024 || len(m.Location) > 1024 {
+		return m, invalid(op, errors.New("it says too much of itself"))
+	}
+	v := s.view.Load()
+	if _, known := v.find(m.Kind, m.Cluster, m.Hostname, m.IP.String()); !known && v.count(m.Kind) >= maxMembers {
+		return m, wire.Status(&darter.Error{Kind: darter.Unavailable, Op: op, Err: fmt.Errorf("%d members are known already", maxMembers), Hint: "remove those that are gone"})
+	}
+	known, err := s.cfg.Book.Announce(ctx, m)
+	if err != nil {
+		return m, wire.Status(err)
+	}
+	_ = s.Renew(ctx) // Blind tells; it is written down all the same
+	return known, nil
+}
+
+func (v *view) count(kind Kind) (n int) {
+	for _, m := range v.Members {
+		if m.Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// DeleteSeedPeer takes a seed peer's farewell. One that is not known has left already.
+func (s *Server) DeleteSeedPeer(ctx context.Context, m *managerv2.DeleteSeedPeerRequest) (*emptypb.Empty, error) {
+	const op = "delete seed peer"
+	if err := m.Validate(); err != nil {
+		return nil, invalid(op, err)
+	}
+	if found, known := s.fresh(ctx, SeedKind, m.GetSeedPeerClusterId(), m.GetHostname(), m.GetIp()); known {
+		if err := s.cfg.Book.Remove(ctx, found.Key()); err != nil && darter.KindOf(err) != darter.NotFound {
+			return nil, wire.Status(err)
+		}
+		_ = s.Renew(ctx) // Blind tells
+	}
+	return &emptypb.Empty{}, nil
+}
+
+// KeepAlive notes each message as a sign of life of the member it names. The stream may end at any time: the member
+// then lives on for the time to live, long enough to connect again.
 func (s *Server) KeepAlive(stream managerv2.Manager_KeepAliveServer) error {
 	heard := make(chan error, 1)
 	s.hearing.Go(func() { heard <- s.hear(stream) }) // ends with the stream, at the latest when this call returns
@@ -97,6 +109,8 @@ func (s *Server) KeepAlive(stream managerv2.Manager_KeepAliveServer) error {
 
 func (s *Server) hear(stream managerv2.Manager_KeepAliveServer) error {
 	const op = "keep alive"
+	var last Key
+	var written time.Time
 	for {
 		m, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
@@ -105,69 +119,45 @@ func (s *Server) hear(stream managerv2.Manager_KeepAliveServer) error {
 		if err != nil {
 			return err
 		}
-		if err := m.Validate(); err != nil {
-			return invalid(op, err)
-		}
-		if m.GetSourceType() != managerv2.SourceType_SCHEDULER_SOURCE {
-			return invalid(op, errNotScheduler)
-		}
-		k, err := keyOf(m.GetClusterId(), m.GetHostname(), m.GetIp())
+		k, err := s.speaker(stream.Context(), op, m)
 		if err != nil {
-			return invalid(op, err)
+			return err
 		}
-		sch, known, rejoined := s.roster.touch(k, time.Now(), s.cfg.TTL)
-		if !known {
-			return unknown(op, m.GetHostname())
+		if k == last && time.Since(written) < s.cfg.TTL/5 {
+			continue // it is known to live: one row less to write
 		}
-		if rejoined {
-			s.joined(sch)
+		switch err := s.cfg.Book.KeepAlive(stream.Context(), k); {
+		case err == nil:
+			last, written = k, time.Now()
+		case darter.KindOf(err) == darter.NotFound:
+			return unknown(op, k.Kind, k.Hostname)
+		case darter.KindOf(err) == darter.Unavailable || darter.KindOf(err) == darter.TimedOut:
+			// The database is away for a moment: the next message is written.
+		default:
+			return wire.Status(err)
 		}
 	}
 }
 
-// ListApplications answers with none: there is no table of applications here yet.
-func (s *Server) ListApplications(context.Context, *managerv2.ListApplicationsRequest) (*managerv2.ListApplicationsResponse, error) {
-	return &managerv2.ListApplicationsResponse{}, nil
-}
-
-// ListSeedPeers answers with none: seeds announce themselves to schedulers.
-func (s *Server) ListSeedPeers(context.Context, *managerv2.ListSeedPeersRequest) (*managerv2.ListSeedPeersResponse, error) {
-	return &managerv2.ListSeedPeersResponse{}, nil
-}
-
-func keyOf(cluster uint64, hostname, ip string) (key, error) {
-	addr, err := netip.ParseAddr(ip)
-	if err != nil {
-		return key{}, fmt.Errorf("%q is not an IP address", ip)
+// speaker says whom a sign of life is of.
+func (s *Server) speaker(ctx context.Context, op string, m *managerv2.KeepAliveRequest) (Key, error) {
+	if err := m.Validate(); err != nil {
+		return Key{}, invalid(op, err)
 	}
-	return key{max(cluster, 1), hostname, addr.Unmap()}, nil
-}
-
-// noConfig parses to "no rules" in a plain Dragonfly daemon; an empty text would be logged as an error.
-const noConfig = "{}"
-
-func message(s Scheduler, alive bool) *managerv2.Scheduler {
-	state := "inactive"
-	if alive {
-		state = "active"
+	kind := SchedulerKind
+	switch m.GetSourceType() {
+	case managerv2.SourceType_SCHEDULER_SOURCE:
+	case managerv2.SourceType_SEED_PEER_SOURCE:
+		kind = SeedKind
+	default:
+		return Key{}, invalid(op, errNotMember)
 	}
-	features, err := json.Marshal(s.Features)
-	if err != nil { // texts always marshal
-		features = []byte("[]")
+	if at, err := netip.ParseAddr(m.GetIp()); err == nil {
+		return Key{kind, m.GetClusterId(), m.GetHostname(), at.Unmap()}, nil
 	}
-	return &managerv2.Scheduler{
-		Id: s.ID, Hostname: s.Hostname, Idc: optional(s.IDC), Location: optional(s.Location), Ip: s.IP.String(), Port: int32(s.Port),
-		State: state, SchedulerClusterId: s.Cluster, Features: features,
-		SchedulerCluster: &managerv2.SchedulerCluster{
-			Id: s.Cluster, Name: fmt.Sprintf("cluster-%d", s.Cluster),
-			Config: []byte(noConfig), ClientConfig: []byte(noConfig), Scopes: []byte(noConfig), SeedClientConfig: []byte(noConfig),
-		},
+	found, known := s.fresh(ctx, kind, m.GetClusterId(), m.GetHostname(), "")
+	if !known {
+		return Key{}, unknown(op, kind, m.GetHostname())
 	}
-}
-
-func optional(s string) *string {
-	if s == "" {
-		return nil
-	}
-	return &s
+	return found.Key(), nil
 }

@@ -76,10 +76,16 @@ func (a *Accounts) change(ctx context.Context, c auth.Caller, do func(ctx contex
 		return tx.Notify(topic, "")
 	})
 	if err != nil {
-		version = 0 // it may have been committed all the same, when the connection broke
+		a.forget(0) // it may have been committed all the same, when the connection broke
+		return err
 	}
-	a.forget(version)
-	return err
+	a.db.Afterwards(ctx, func(committed bool) {
+		if !committed {
+			version = 0
+		}
+		a.forget(version)
+	})
+	return nil
 }
 
 func (a *Accounts) record(ctx context.Context, tx *database.Tx, c auth.Caller, e darter.AuditEvent) error {

@@ -62,13 +62,12 @@ func TestTokensAreChecked(t *testing.T) {
 			change func(*account.Order)
 			kind   darter.Kind
 		}{
-			"no scopes":      {func(o *account.Order) { o.Scopes = nil }, darter.Invalid},
-			"unknown scope":  {func(o *account.Order) { o.Scopes = []string{"eat:cake"} }, darter.Invalid},
-			"no name":        {func(o *account.Order) { o.Name = " " }, darter.Invalid},
-			"over a year":    {func(o *account.Order) { o.Life = 365*24*time.Hour + 1 }, darter.Invalid},
-			"negative":       {func(o *account.Order) { o.Life = -time.Hour }, darter.Invalid},
-			"no such owner":  {func(o *account.Order) { o.Owner = "nobody" }, darter.NotFound},
-			"another person": {func(o *account.Order) { o.Owner = person.ID }, darter.Denied},
+			"no scopes":     {func(o *account.Order) { o.Scopes = nil }, darter.Invalid},
+			"unknown scope": {func(o *account.Order) { o.Scopes = []string{"eat:cake"} }, darter.Invalid},
+			"no name":       {func(o *account.Order) { o.Name = " " }, darter.Invalid},
+			"over a year":   {func(o *account.Order) { o.Life = 365*24*time.Hour + 1 }, darter.Invalid},
+			"negative":      {func(o *account.Order) { o.Life = -time.Hour }, darter.Invalid},
+			"no such owner": {func(o *account.Order) { o.Owner = "nobody" }, darter.NotFound},
 		} {
 			o := fine
 			c.change(&o)
@@ -77,6 +76,16 @@ func TestTokensAreChecked(t *testing.T) {
 			if text != "" {
 				t.Errorf("%s: a text all the same", name)
 			}
+		}
+		others := fine
+		others.Owner = person.ID
+		boss := authtest.Admin()
+		boss.Kind, boss.ID = auth.User, "boss"
+		if _, text, err := h.CreateToken(t.Context(), boss, others); darter.KindOf(err) != darter.Denied || text != "" {
+			t.Errorf("an administrator for another person: %v", err)
+		}
+		if _, _, err := h.CreateToken(t.Context(), authtest.Admin(), others); err != nil {
+			t.Errorf("whoever has the manager's files: %v", err)
 		}
 		if _, _, err := h.CreateToken(t.Context(), anybody(), fine); !errors.Is(err, auth.ErrUnauthenticated) {
 			t.Errorf("anonymous: %v", err)

@@ -34,6 +34,10 @@ type Config struct {
 	// Node says whom a client certificate stands for; nil refuses nodes.
 	Node func(*tls.ConnectionState) (auth.Principal, error)
 
+	// Local says whom a request stands for that came over the manager's own socket, from what the connection put
+	// into the context; nil, and false, mean that it came another way. It counts before every credential.
+	Local func(ctx context.Context) (auth.Principal, bool)
+
 	Secure  bool           // requests come over TLS, here or at a proxy: cookies are for TLS only then
 	Proxies []netip.Prefix // whose X-Forwarded-For counts; none by default
 	Origins []string       // other origins whose pages may send changing requests, such as https://console.example

@@ -1,8 +1,10 @@
 package gatetest
 
 import (
+	"hash/fnv"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"regexp"
 	"slices"
 	"strings"
@@ -39,7 +41,8 @@ const (
 	other           outcome = "refused otherwise"
 )
 
-// Recorder is Config.Refuse for a walk: it notes the kind of refusal in a header.
+// Recorder is Config.Refuse for a walk over a gate that stands alone: it notes the kind of refusal in a header. One that
+// refuses with statuses, 401 and 403, needs none.
 func Recorder(w http.ResponseWriter, _ *http.Request, err error) {
 	w.Header().Set("X-Outcome", string(classify(err)))
 	w.WriteHeader(http.StatusForbidden)
@@ -101,16 +104,25 @@ func visit(t *testing.T, g *gate.Gate, pattern, header string) outcome {
 	path = strings.TrimSuffix(wildcard.ReplaceAllString(path, "x"), "{$}")
 	r := httptest.NewRequest(method, path, strings.NewReader("{}"))
 	r = r.WithContext(gate.Dry(t.Context()))
+	from := fnv.New32a()
+	_, _ = from.Write([]byte(pattern + header)) // never fails
+	n := from.Sum32()
+	r.RemoteAddr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), 9).String() // nobody's rate is used up
 	if header != "" {
 		r.Header.Set("Authorization", header)
 	}
 	w := httptest.NewRecorder()
 	g.ServeHTTP(w, r)
-	if w.Code == http.StatusOK {
-		return passed
-	}
-	if o := outcome(w.Header().Get("X-Outcome")); o != "" {
+	o := outcome(w.Header().Get("X-Outcome"))
+	switch {
+	case o != "":
 		return o
+	case w.Code == http.StatusOK:
+		return passed
+	case w.Code == http.StatusUnauthorized:
+		return unauthenticated
+	case w.Code == http.StatusForbidden:
+		return forbidden
 	}
 	return other
 }

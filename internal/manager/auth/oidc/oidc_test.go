@@ -3,21 +3,12 @@ package oidc_test
 import (
 	"context"
 	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
-	"maps"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
 
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/internal/database"
@@ -25,120 +16,12 @@ import (
 	"github.com/darter-p2p/darter/internal/manager/auth"
 	"github.com/darter-p2p/darter/internal/manager/auth/authtest"
 	"github.com/darter-p2p/darter/internal/manager/auth/oidc"
+	"github.com/darter-p2p/darter/internal/manager/auth/oidctest"
 )
-
-// idp is an identity provider: it keeps the rules of the code flow with PKCE, and lies where a test wants it to.
-type idp struct {
-	*httptest.Server
-	t     *testing.T
-	clock *authtest.Clock
-	key   *ecdsa.PrivateKey
-
-	claims map[string]any               // of whoever signs in
-	lie    func(claims map[string]any)  // changes an ID token before it is signed
-	signer func() *ecdsa.PrivateKey     // whose key signs
-	codes  map[string]map[string]string // code: nonce, challenge, redirect
-	down   bool
-}
-
-func newKey(t *testing.T) *ecdsa.PrivateKey {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func provider(t *testing.T, clock *authtest.Clock) *idp {
-	t.Helper()
-	p := &idp{t: t, clock: clock, key: newKey(t), codes: make(map[string]map[string]string),
-		claims: map[string]any{"sub": "42", "preferred_username": "anna", "name": "Anna A.", "email": "anna@example.org", "email_verified": true, "groups": []string{"ops", "all"}}}
-	p.signer = func() *ecdsa.PrivateKey { return p.key }
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
-		if p.down {
-			w.WriteHeader(http.StatusBadGateway)
-			return
-		}
-		p.write(w, map[string]any{"issuer": p.URL, "authorization_endpoint": p.URL + "/authorize", "token_endpoint": p.URL + "/token", "jwks_uri": p.URL + "/keys",
-			"id_token_signing_alg_values_supported": []string{"ES256"}})
-	})
-	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) {
-		p.write(w, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: p.key.Public(), KeyID: "k", Algorithm: "ES256", Use: "sig"}}})
-	})
-	mux.HandleFunc("POST /token", p.token)
-	p.Server = httptest.NewServer(mux)
-	t.Cleanup(p.Close)
-	return p
-}
-
-func (p *idp) write(w http.ResponseWriter, v any) {
-	w.Header().Set("Content-Type", "application/json")
-	if err := json.NewEncoder(w).Encode(v); err != nil {
-		p.t.Error(err)
-	}
-}
-
-// agree is what happens at the provider's page: the person agrees, and the browser is sent back with this query.
-func (p *idp) agree(to string) url.Values {
-	p.t.Helper()
-	u, err := url.Parse(to)
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	q := u.Query()
-	if q.Get("response_type") != "code" || q.Get("code_challenge_method") != "S256" || q.Get("client_id") != "darter" || !strings.Contains(q.Get("scope"), "openid") || q.Get("nonce") == "" {
-		p.t.Errorf("asked with %v", q)
-	}
-	code := "code-" + rand.Text()
-	p.codes[code] = map[string]string{"nonce": q.Get("nonce"), "challenge": q.Get("code_challenge"), "redirect": q.Get("redirect_uri")}
-	return url.Values{"code": {code}, "state": {q.Get("state")}}
-}
-
-func (p *idp) token(w http.ResponseWriter, r *http.Request) {
-	if p.down {
-		w.WriteHeader(http.StatusServiceUnavailable)
-		return
-	}
-	begun, known := p.codes[r.FormValue("code")]
-	delete(p.codes, r.FormValue("code"))
-	sum := sha256.Sum256([]byte(r.FormValue("code_verifier")))
-	id, password, _ := r.BasicAuth()
-	if !known || begun["challenge"] != base64.RawURLEncoding.EncodeToString(sum[:]) || begun["redirect"] != r.FormValue("redirect_uri") || id != "darter" || password != "hush" {
-		w.Header().Set("Content-Type", "application/json")
-		w.WriteHeader(http.StatusBadRequest)
-		_, _ = w.Write([]byte(`{"error":"invalid_grant"}`))
-		return
-	}
-	now := p.clock.Now()
-	claims := maps.Clone(p.claims)
-	maps.Copy(claims, map[string]any{"iss": p.URL, "aud": "darter", "nonce": begun["nonce"], "iat": now.Unix(), "exp": now.Add(5 * time.Minute).Unix()})
-	if p.lie != nil {
-		p.lie(claims)
-	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: p.signer(), KeyID: "k"}}, nil)
-	if err != nil {
-		p.t.Error(err)
-	}
-	body, err := json.Marshal(claims)
-	if err != nil {
-		p.t.Error(err)
-	}
-	signed, err := signer.Sign(body)
-	if err != nil {
-		p.t.Error(err)
-	}
-	text, err := signed.CompactSerialize()
-	if err != nil {
-		p.t.Error(err)
-	}
-	p.write(w, map[string]any{"access_token": "access-secret", "token_type": "Bearer", "id_token": text})
-}
 
 type rig struct {
 	*oidc.Provider
-	idp   *idp
+	idp   *oidctest.Provider
 	db    *database.DB
 	clock *authtest.Clock
 }
@@ -147,7 +30,7 @@ func each(t *testing.T, change func(*oidc.Config), test func(t *testing.T, r *ri
 	t.Helper()
 	databasetest.Each(t, func(t *testing.T, db *database.DB) {
 		clock := authtest.NewClock()
-		p := provider(t, clock)
+		p := oidctest.Start(t, clock)
 		cfg := oidc.DefaultConfig()
 		cfg.Issuer, cfg.ClientID, cfg.ClientSecret, cfg.Redirect = p.URL, "darter", "hush", "https://darter.example/v1/sign-in/oidc"
 		cfg.Client, cfg.Insecure, cfg.Now = p.Client(), true, clock.Now
@@ -175,7 +58,7 @@ func (r *rig) begin(t *testing.T) oidc.Started {
 func TestSignIn(t *testing.T) {
 	each(t, nil, func(t *testing.T, r *rig) {
 		s := r.begin(t)
-		id, err := r.Finish(t.Context(), r.idp.agree(s.URL), s.Cookie)
+		id, err := r.Finish(t.Context(), r.idp.Agree(s.URL), s.Cookie)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -200,24 +83,24 @@ func TestFlowsAreBoundToTheirBrowserAndUsedOnce(t *testing.T) {
 		}
 		finish := func(q url.Values, cookie string) error { _, err := r.Finish(ctx, q, cookie); return err }
 		mine, mallory := r.begin(t), r.begin(t)
-		no("no cookie", finish(r.idp.agree(mine.URL), ""))
-		no("a link from somebody else's sign-in", finish(r.idp.agree(mallory.URL), mine.Cookie))
-		no("after a failure the flow is gone", finish(r.idp.agree(mine.URL), mine.Cookie))
+		no("no cookie", finish(r.idp.Agree(mine.URL), ""))
+		no("a link from somebody else's sign-in", finish(r.idp.Agree(mallory.URL), mine.Cookie))
+		no("after a failure the flow is gone", finish(r.idp.Agree(mine.URL), mine.Cookie))
 
 		mine = r.begin(t)
-		stolen := r.idp.agree(mallory.URL)
-		stolen.Set("state", r.idp.agree(mine.URL).Get("state"))
+		stolen := r.idp.Agree(mallory.URL)
+		stolen.Set("state", r.idp.Agree(mine.URL).Get("state"))
 		no("somebody else's code under one's own state", finish(stolen, mine.Cookie))
 
 		for _, state := range []string{"", "x"} {
 			mine = r.begin(t)
-			own := r.idp.agree(mine.URL)
+			own := r.idp.Agree(mine.URL)
 			own.Set("state", state)
 			no("one's own code, and state "+state, finish(own, mine.Cookie))
 		}
 
 		mine = r.begin(t)
-		q := r.idp.agree(mine.URL)
+		q := r.idp.Agree(mine.URL)
 		if err := finish(q, mine.Cookie); err != nil {
 			t.Fatal(err)
 		}
@@ -225,10 +108,10 @@ func TestFlowsAreBoundToTheirBrowserAndUsedOnce(t *testing.T) {
 
 		mine = r.begin(t)
 		r.clock.Pass(10 * time.Minute)
-		no("ten minutes later", finish(r.idp.agree(mine.URL), mine.Cookie))
+		no("ten minutes later", finish(r.idp.Agree(mine.URL), mine.Cookie))
 
 		mine = r.begin(t)
-		q = r.idp.agree(mine.URL)
+		q = r.idp.Agree(mine.URL)
 		no("the person did not agree", finish(url.Values{"state": q["state"], "error": {"access_denied"}}, mine.Cookie))
 
 		mine = r.begin(t)
@@ -249,22 +132,26 @@ func TestFlowsAreBoundToTheirBrowserAndUsedOnce(t *testing.T) {
 }
 
 func TestBadIDTokensAreRefused(t *testing.T) {
-	stranger := newKey(t)
-	lies := map[string]func(p *idp){
-		"other audience": func(p *idp) { p.lie = func(c map[string]any) { c["aud"] = "somebody-else" } },
-		"other issuer":   func(p *idp) { p.lie = func(c map[string]any) { c["iss"] = "https://evil.example" } },
-		"other nonce":    func(p *idp) { p.lie = func(c map[string]any) { c["nonce"] = "x" } },
-		"no nonce":       func(p *idp) { p.lie = func(c map[string]any) { delete(c, "nonce") } },
-		"run out":        func(p *idp) { p.lie = func(c map[string]any) { c["exp"] = p.clock.Now().Add(-time.Hour).Unix() } },
-		"not yet valid":  func(p *idp) { p.lie = func(c map[string]any) { c["nbf"] = p.clock.Now().Add(time.Hour).Unix() } },
-		"other key":      func(p *idp) { p.signer = func() *ecdsa.PrivateKey { return stranger } },
+	stranger := oidctest.NewKey(t)
+	lies := map[string]func(p *oidctest.Provider){
+		"other audience": func(p *oidctest.Provider) { p.Lie = func(c map[string]any) { c["aud"] = "somebody-else" } },
+		"other issuer":   func(p *oidctest.Provider) { p.Lie = func(c map[string]any) { c["iss"] = "https://evil.example" } },
+		"other nonce":    func(p *oidctest.Provider) { p.Lie = func(c map[string]any) { c["nonce"] = "x" } },
+		"no nonce":       func(p *oidctest.Provider) { p.Lie = func(c map[string]any) { delete(c, "nonce") } },
+		"run out": func(p *oidctest.Provider) {
+			p.Lie = func(c map[string]any) { c["exp"] = p.Clock.Now().Add(-time.Hour).Unix() }
+		},
+		"not yet valid": func(p *oidctest.Provider) {
+			p.Lie = func(c map[string]any) { c["nbf"] = p.Clock.Now().Add(time.Hour).Unix() }
+		},
+		"other key": func(p *oidctest.Provider) { p.Signer = func() *ecdsa.PrivateKey { return stranger } },
 	}
 	each(t, nil, func(t *testing.T, r *rig) {
 		for name, lie := range lies {
-			r.idp.lie, r.idp.signer = nil, func() *ecdsa.PrivateKey { return r.idp.key }
+			r.idp.Lie, r.idp.Signer = nil, func() *ecdsa.PrivateKey { return r.idp.Key }
 			lie(r.idp)
 			s := r.begin(t)
-			_, err := r.Finish(t.Context(), r.idp.agree(s.URL), s.Cookie)
+			_, err := r.Finish(t.Context(), r.idp.Agree(s.URL), s.Cookie)
 			if !errors.Is(err, auth.ErrUnauthenticated) {
 				t.Errorf("%s: %v", name, err)
 			} else if strings.Contains(err.Error(), "eyJ") {
@@ -278,14 +165,14 @@ func TestClaims(t *testing.T) {
 	each(t, func(c *oidc.Config) { c.Require = []string{"all"} }, func(t *testing.T, r *rig) {
 		sign := func() (oidc.Identity, error) {
 			s := r.begin(t)
-			return r.Finish(t.Context(), r.idp.agree(s.URL), s.Cookie)
+			return r.Finish(t.Context(), r.idp.Agree(s.URL), s.Cookie)
 		}
-		r.idp.claims["email_verified"], r.idp.claims["groups"] = false, "all"
+		r.idp.Claims["email_verified"], r.idp.Claims["groups"] = false, "all"
 		if id, err := sign(); err != nil || id.Email != "" || len(id.Roles) != 1 {
 			t.Errorf("one group as a text, e-mail not verified: %+v, %v", id, err)
 		}
 		for _, odd := range []any{nil, "ops", []string{"ops"}, 7, map[string]any{"all": true}, []any{7, nil}} {
-			r.idp.claims["groups"] = odd
+			r.idp.Claims["groups"] = odd
 			if _, err := sign(); !errors.Is(err, auth.ErrForbidden) {
 				t.Errorf("groups %v: %v", odd, err)
 			}
@@ -296,14 +183,14 @@ func TestClaims(t *testing.T) {
 // A provider that is away at the start is found later; one that goes away makes signing in impossible, no more.
 func TestProviderAway(t *testing.T) {
 	each(t, nil, func(t *testing.T, r *rig) {
-		r.idp.down = true
+		r.idp.Down = true
 		if _, err := r.Begin(t.Context(), "/"); darter.KindOf(err) != darter.Unavailable {
 			t.Errorf("%v", err)
 		}
-		r.idp.down = false
+		r.idp.Down = false
 		s := r.begin(t)
-		q := r.idp.agree(s.URL)
-		r.idp.down = true
+		q := r.idp.Agree(s.URL)
+		r.idp.Down = true
 		if _, err := r.Finish(t.Context(), q, s.Cookie); darter.KindOf(err) != darter.Unavailable {
 			t.Errorf("%v", err)
 		}
@@ -317,7 +204,7 @@ func TestOneReturnsToThisHostOnly(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if id, err := r.Finish(t.Context(), r.idp.agree(s.URL), s.Cookie); err != nil || id.ReturnTo != "/" {
+			if id, err := r.Finish(t.Context(), r.idp.Agree(s.URL), s.Cookie); err != nil || id.ReturnTo != "/" {
 				t.Errorf("%q: %q, %v", to, id.ReturnTo, err)
 			}
 		}

@@ -11,7 +11,7 @@ import (
 
 // settle derives the job's state from its steps.
 func (j *Job) settle(now time.Time, reason string) []Effect {
-	from := j.State
+	from, asked := j.State, reason
 	leased, resolving, open := 0, false, 0
 	for i := range j.Steps {
 		switch s := &j.Steps[i]; s.State {
@@ -46,6 +46,9 @@ func (j *Job) settle(now time.Time, reason string) []Effect {
 	}
 	if j.State == from {
 		return nil
+	}
+	if j.State == darter.JobCanceled && asked != "" { // in the words of who asked, when it ends at once
+		reason, j.Text = asked, asked
 	}
 	if j.State.Terminal() {
 		j.Finished, j.Paused = now, false

@@ -19,7 +19,6 @@ import (
 // Config is what the service needs.
 type Config struct {
 	Engine    *jobs.Engine                               // required
-	Ready     func() (<-chan struct{}, func())           // tells when to look for work or words; nil: only Poll does
 	Heartbeat time.Duration                              // how often schedulers say that they live; default 5s
 	Poll      time.Duration                              // longest time between two looks for work; default 1s
 	MaxSlots  uint32                                     // orders that one scheduler may have; default 64

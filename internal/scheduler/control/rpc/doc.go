@@ -4,6 +4,11 @@
 //	manager ◀── Hello, Heartbeat, Report ── Link ◀── Agent.Held, Agent.Reports
 //	        ──▶ Order, Word, Ack ─────────▶ Link ──▶ Agent.Take, Word, Acked
 //
+//	manager ◀── UpdateScheduler, KeepAlive ── Enlistment ──▶ Changed: what the manager says of the cluster ─▶ file
+//
+//	manager ◀── Tell: table, changes, answers ── Teller ◀── Roll: what is thought of hosts
+//	        ──▶ drain, forget, release ───────▶ Teller ──▶ Roll
+//
 //	Agent ──▶ Daemons ── DownloadTask, StatLocalTask, DeleteTask ──▶ daemon
 //
 // It promises that a broken stream is opened again, after a wait that grows, with the leases that the agent holds; and

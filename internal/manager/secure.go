@@ -1,0 +1,55 @@
+package manager
+
+import (
+	"crypto/tls"
+	"net"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+
+	"github.com/darter-p2p/darter/api/wire"
+	"github.com/darter-p2p/darter/internal/pki"
+)
+
+// methods says who may call what over gRPC where there are certificates. What is not listed is refused.
+func methods() pki.Methods {
+	members := []pki.Role{pki.Scheduler, pki.Daemon} // seeds are daemons
+	return pki.Methods{
+		"/manager.v2.Manager/ListSchedulers":   {pki.Daemon, pki.Scheduler, pki.Manager},
+		"/manager.v2.Manager/ListApplications": members,
+		"/manager.v2.Manager/GetScheduler":     {pki.Scheduler},
+		"/manager.v2.Manager/UpdateScheduler":  {pki.Scheduler},
+		"/manager.v2.Manager/KeepAlive":        members,
+		"/manager.v2.Manager/GetSeedPeer":      members,
+		"/manager.v2.Manager/ListSeedPeers":    members,
+		"/manager.v2.Manager/UpdateSeedPeer":   {pki.Daemon},
+		"/manager.v2.Manager/DeleteSeedPeer":   {pki.Daemon},
+		"/darter.v1.Control/*":                 {pki.Scheduler},
+		"/darter.v1.Hosts/*":                   {pki.Scheduler},
+		"/grpc.health.v1.Health/*":             {pki.Daemon, pki.Scheduler, pki.Manager},
+	}
+}
+
+// credentials are the gRPC server's, none where ports are plain.
+func (m *Manager) credentials() []grpc.ServerOption {
+	if m.cfg.TLS == nil {
+		return nil
+	}
+	guard := pki.Guard{Methods: methods(), Status: wire.Status}
+	return []grpc.ServerOption{grpc.Creds(credentials.NewTLS(m.cfg.TLS.Server())), grpc.ChainUnaryInterceptor(guard.Unary), grpc.ChainStreamInterceptor(guard.Stream)}
+}
+
+// secured puts TLS on the REST port where there is a certificate: browsers and scripts need none of their own.
+func (m *Manager) secured(l net.Listener) net.Listener {
+	if m.cfg.TLS == nil {
+		return l
+	}
+	c := m.cfg.TLS.Open()
+	c.NextProtos = []string{"http/1.1"}
+	return tls.NewListener(l, c)
+}
+
+// Revoked reports whether a certificate was taken back, as far as this manager knows; for the pki.Source that TLS is.
+func (m *Manager) Revoked(serial string) bool {
+	return m.rooms.Desk != nil && m.rooms.Desk.Revoked(serial)
+}
