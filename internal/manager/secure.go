@@ -35,7 +35,7 @@ func (m *Manager) credentials() []grpc.ServerOption {
 	if m.cfg.TLS == nil {
 		return nil
 	}
-	guard := pki.Guard{Methods: methods(), Status: wire.Status}
+	guard := pki.Guard{Methods: methods(), Status: wire.Status, Verify: m.cfg.TLS.Verify}
 	return []grpc.ServerOption{grpc.Creds(credentials.NewTLS(m.cfg.TLS.Server())), grpc.ChainUnaryInterceptor(guard.Unary), grpc.ChainStreamInterceptor(guard.Stream)}
 }
 
