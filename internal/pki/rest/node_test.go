@@ -14,6 +14,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/peer"
 	"google.golang.org/grpc/status"
 
 	"github.com/darter-p2p/darter"
@@ -41,7 +42,7 @@ func newCluster(t *testing.T) *cluster {
 	require.NoError(t, a.IssueTo(files, pki.Grant{Identity: pki.Identity{Role: pki.Manager, Node: "m"}}, time.Now()))
 	c := &cluster{t: t}
 	cfg := manager.DefaultConfig()
-	cfg.DataDir, cfg.Authority = t.TempDir(), ca
+	cfg.DataDir, cfg.Authority, cfg.Reconnect = t.TempDir(), ca, 100*time.Millisecond
 	cfg.TLS, err = pki.Open(pki.SourceConfig{Files: files, Revoked: func(serial string) bool { return c.manager.Revoked(serial) }})
 	require.NoError(t, err)
 	cfg.GRPC, err = net.Listen("tcp", "127.0.0.1:0")
@@ -196,4 +197,22 @@ func TestACertificateThatRanOutIsMadeAnew(t *testing.T) {
 	node, err := pkirest.Open(t.Context(), c.config(dir, pki.Daemon, c.invite(pki.Daemon, "")))
 	require.NoError(t, err)
 	require.Equal(t, codes.PermissionDenied, update(t.Context(), c.conn(node)), "it is a daemon that the manager knows")
+}
+
+// TestCallersMoveToAnotherConnection calls until the connection is another one. No call fails by that: else what a node
+// opened with its last certificate would end with it.
+func TestCallersMoveToAnotherConnection(t *testing.T) {
+	c := newCluster(t)
+	node, err := pkirest.Open(t.Context(), c.config(t.TempDir(), pki.Scheduler, c.invite(pki.Scheduler, "")))
+	require.NoError(t, err)
+	api := managerv2.NewManagerClient(c.conn(node))
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	from := map[string]bool{}
+	for len(from) < 3 {
+		var p peer.Peer
+		_, err := api.ListSchedulers(ctx, &managerv2.ListSchedulersRequest{SourceType: managerv2.SourceType_PEER_SOURCE, Hostname: "h", Ip: "10.0.0.2"}, grpc.Peer(&p))
+		require.NoError(t, err)
+		from[p.LocalAddr.String()] = true
+	}
 }
