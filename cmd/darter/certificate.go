@@ -40,8 +40,8 @@ func (p *process) certificates(role pki.Role) string {
 func (p *process) joined(ctx context.Context, role pki.Role) (*pki.Source, error) {
 	dir, token := p.certificates(role), joinToken(p.cfg.Daemon.JoinTokenFile)
 	if p.cfg.Daemon.Manager == "" {
-		if p.cfg.Daemon.JoinTokenFile == "" {
-			return nil, nil // nobody to show it to
+		if token == nil {
+			return nil, nil // nobody to show a certificate to
 		}
 		return nil, &darter.Error{Kind: darter.Invalid, Op: "join cluster", Err: errors.New("there is a join token and no manager"), Hint: "name the manager with --manager"}
 	}
@@ -54,6 +54,9 @@ func (p *process) joined(ctx context.Context, role pki.Role) (*pki.Source, error
 	cfg := pkirest.DefaultConfig()
 	cfg.Dir, cfg.Role, cfg.Node, cfg.Manager, cfg.Token = dir, role, hostname(p.cfg.Host.Hostname), p.restOfManager(), token
 	cfg.Events = telemetry.Certificates(p.log)
+	if !pkirest.Kept(dir) {
+		p.log.Info("joining the cluster", "manager", cfg.Manager, "as", cfg.Node)
+	}
 	node, err := pkirest.Open(ctx, cfg)
 	if err != nil {
 		return nil, err

@@ -83,4 +83,14 @@ func TestAJoinTokenNeedsAManager(t *testing.T) {
 	require.NoError(t, err)
 	require.Nil(t, own, "nobody told it to join")
 	require.Equal(t, "127.0.0.1:8080", p.restOfManager())
+
+	t.Setenv(joinTokenEnv, "from the environment")
+	text, err := joinToken("/nowhere")()
+	require.NoError(t, err)
+	require.Equal(t, "from the environment", text)
+	_, err = p.joined(t.Context(), pki.Scheduler)
+	require.Equal(t, darter.Invalid, darter.KindOf(err), "it is no token, and nobody goes on without: %v", err)
+	p.cfg.Daemon.Manager = ""
+	_, err = p.joined(t.Context(), pki.Scheduler)
+	require.Equal(t, darter.Invalid, darter.KindOf(err))
 }
