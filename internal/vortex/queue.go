@@ -34,9 +34,9 @@ type ticket struct {
 	host    netip.Addr
 	settled chan struct{} // closed when the slot is the ticket's, or refused is set
 	refused error
-	outbid  func()        // ends a relay for the sake of a more urgent piece; nil for others
-	repeat  bool          // the piece was being sent, or had been, when the slot was given
-	sole    bool          // nobody else can serve it
+	outbid  func() // ends a relay for the sake of a more urgent piece; nil for others
+	repeat  bool   // the piece was being sent, or had been, when the slot was given
+	sole    bool   // nobody else can serve it
 }
 
 // ask is what a request wants of the queue.

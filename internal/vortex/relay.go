@@ -67,7 +67,7 @@ type relaying struct {
 	content Arrival
 	at      int64
 	began   time.Time
-	idle    time.Duration // spent waiting for bytes since began
+	idle    time.Duration   // spent waiting for bytes since began
 	bid     context.Context // ends when the piece is to be waited for no more
 	yield   func()
 }
