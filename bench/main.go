@@ -53,7 +53,7 @@ type suite struct {
 	hours float64 // host-hours of L3
 	book  *book
 
-	variant string // of B7, the only one to run; empty means all
+	variant string // of B7 and M1, the only one to run; empty means all
 }
 
 func main() {
@@ -76,7 +76,7 @@ func benchmark(ctx context.Context) int {
 	reference := flag.Bool("reference", true, "run the curl reference of B1, which takes minutes")
 	trace := flag.String("trace", "", "folder for CSV files of every link's counters over time (B1, B7)")
 	hours := flag.Float64("host-hours", 1e6, "host-hours of L3")
-	variant := flag.String("variant", "", "of B7, the only variant to run, as \"seed killed\" (default all)")
+	variant := flag.String("variant", "", "of B7 and M1, the only variant to run, as \"seed killed\" or \"sqlite, paced\" (default all)")
 	flag.Parse()
 	if *quick && !flagSet("n") {
 		*runs = 1
