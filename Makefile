@@ -7,7 +7,7 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 TAGS    := grpcnotrace
 CHORES  := $(GO) -C tools/chores run . -root ../..
 RACE    := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
-UNITS    = $$($(GO) list ./... | grep -v /test/e2e)
+UNITS    = $$($(GO) list ./... | grep -v -e /test/e2e -e /internal/house)
 
 SEED ?= 0
 TIME ?= 30s
