@@ -38,6 +38,8 @@ func scenarios() []scenario {
 		{"L7", "memory of idle locations", false, runLocations},
 		{"M1", "1,000,000 of 2,000,000 jobs reclaimed, against one DELETE and a loop of batches", false, runReclaim},
 		{"M2", "the reclaiming process is killed, again and again", false, runFailover},
+		{"M3", "edits of one policy through three managers at once", false, runEdits},
+		{"M4", "small questions to a manager with 10,000 jobs", false, runRest},
 		{"B7", "16 simultaneous cold askers, origin bytes / file", true, runOnce},
 	}
 }
@@ -113,7 +115,7 @@ func choose(only string) ([]scenario, error) {
 	for _, id := range strings.Split(only, ",") {
 		i := slices.IndexFunc(all, func(s scenario) bool { return strings.EqualFold(s.id, strings.TrimSpace(id)) })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no scenario %q; there are B1, B7, B11, B14, B16, L1 to L7, M1, M2", id)
+			return nil, fmt.Errorf("there is no scenario %q; there are B1, B7, B11, B14, B16, L1 to L7, M1 to M4", id)
 		}
 		chosen = append(chosen, all[i])
 	}
