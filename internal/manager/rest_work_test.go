@@ -46,7 +46,7 @@ func (r reply) want(t testing.TB, what string, status int, code ...string) reply
 // until asks again until the reply is as it should be.
 func (s *site) until(t *testing.T, path, header, what string, ok func(reply) bool) reply {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute) // for what never comes
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
