@@ -174,7 +174,7 @@ func (c *Catalog) SightIn(ctx context.Context, tx *database.Tx, reporter string,
 }
 
 // holdHost returns a host's row, made where there is none, and holds it until the transaction ends. One that its retention
-// removes while we wait for it is made anew.
+// removes between the two statements is made anew.
 func holdHost(ctx context.Context, tx *database.Tx, s Sighting, at database.Micros) (row *hostRow, err error) {
 	for range 2 {
 		row = &hostRow{ID: s.Host, ClusterID: s.Cluster, Hostname: s.Hostname, IP: s.IP, Kind: s.Kind, Body: string(s.Body), FirstSeen: at, SeenAt: at, Since: at}
