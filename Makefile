@@ -7,7 +7,8 @@ LDFLAGS := -s -w -X main.version=$(VERSION)
 TAGS    := grpcnotrace
 CHORES  := $(GO) -C tools/chores run . -root ../..
 RACE    := $(if $(shell command -v $${CC:-gcc} 2>/dev/null),-race)
-UNITS    = $$($(GO) list ./... | grep -v /test/e2e)
+# What has goroutines of its own, or is quick: the house and the simulator have none, and are an order of magnitude slower when watched.
+UNITS    = $$($(GO) list ./... | grep -v -e /test/e2e -e /internal/house -e /internal/sim)
 
 SEED ?= 0
 TIME ?= 30s
@@ -26,13 +27,13 @@ up: build ## build, then run manager, scheduler and daemon here (Ctrl-C ends; AR
 	bin/darter up $(ARGS)
 
 test: deps-check vet ## the whole suite: vet, house rules, all tests (race detector where gcc is), end-to-end in short form
-	$(GO) test ./internal/house
+	$(GO) test ./internal/house ./internal/sim
 	$(GO) test $(RACE) -timeout 10m $(UNITS)
 	$(GO) test -run TestLargeCluster ./internal/liveness
 	$(GO) test -count=1 -short -timeout 10m ./test/e2e/...
 
 check: fmt vet house ## quick: format, vet, house rules, unit tests without the race detector
-	$(GO) test -short $(UNITS)
+	$(GO) test -short $(UNITS) ./internal/sim
 
 fmt: ## fail when a file is not formatted
 	@out=$$(gofmt -l $$(find . -name '*.go' -not -path './.git/*' -not -path './api/gen/*')); \

@@ -38,6 +38,8 @@ func scenarios() []scenario {
 		{"L7", "memory of idle locations", false, runLocations},
 		{"M1", "1,000,000 of 2,000,000 jobs reclaimed, against one DELETE and a loop of batches", false, runReclaim},
 		{"M2", "the reclaiming process is killed, again and again", false, runFailover},
+		{"M3", "edits of one policy through three managers at once", false, runEdits},
+		{"M4", "small questions to a manager with 10,000 jobs", false, runRest},
 		{"B7", "16 simultaneous cold askers, origin bytes / file", true, runOnce},
 	}
 }
@@ -53,7 +55,7 @@ type suite struct {
 	hours float64 // host-hours of L3
 	book  *book
 
-	variant string // of B7, the only one to run; empty means all
+	variant string // of B7 and M1, the only one to run; empty means all
 }
 
 func main() {
@@ -76,7 +78,7 @@ func benchmark(ctx context.Context) int {
 	reference := flag.Bool("reference", true, "run the curl reference of B1, which takes minutes")
 	trace := flag.String("trace", "", "folder for CSV files of every link's counters over time (B1, B7)")
 	hours := flag.Float64("host-hours", 1e6, "host-hours of L3")
-	variant := flag.String("variant", "", "of B7, the only variant to run, as \"seed killed\" (default all)")
+	variant := flag.String("variant", "", "of B7 and M1, the only variant to run, as \"seed killed\" or \"sqlite, paced\" (default all)")
 	flag.Parse()
 	if *quick && !flagSet("n") {
 		*runs = 1
@@ -113,7 +115,7 @@ func choose(only string) ([]scenario, error) {
 	for _, id := range strings.Split(only, ",") {
 		i := slices.IndexFunc(all, func(s scenario) bool { return strings.EqualFold(s.id, strings.TrimSpace(id)) })
 		if i < 0 {
-			return nil, fmt.Errorf("there is no scenario %q; there are B1, B7, B11, B14, B16, L1 to L7, M1, M2", id)
+			return nil, fmt.Errorf("there is no scenario %q; there are B1, B7, B11, B14, B16, L1 to L7, M1 to M4", id)
 		}
 		chosen = append(chosen, all[i])
 	}

@@ -132,7 +132,14 @@ func (p *pauses) turn(int) {
 }
 
 func (p *pauses) report(r *record) {
+	slow := 0
+	for _, ms := range p.cpu {
+		if ms > 5 {
+			slow++
+		}
+	}
 	r.Values["pause p99 ms"], r.Values["pause ms"], r.Values["wall pause ms"] = quantile(p.cpu, 0.99), quantile(p.cpu, 1), quantile(p.wall, 1)
+	r.Values["pauses > 5 ms"], r.Values["turns"] = float64(slow), float64(len(p.cpu))
 }
 
 // fullHouse lets a crowd live until everybody was granted the interval that a full house has.

@@ -90,6 +90,11 @@ func targets() []target {
 		{"M1", "postgres, batch-loop", "our peak / its", 0.75},
 		{"M1", "sqlite, cancel", "cancel s", 0.5},
 		{"M1", "postgres, cancel", "cancel s", 0.5},
+		{"M3", "postgres, 3 managers", "lost", 0},
+		{"M3", "postgres, 3 managers", "propagation p99 below s", 5},
+		{"M4", "sqlite, 10,000 jobs", "create to visible p99 ms", 100},
+		{"M4", "sqlite, 10,000 jobs", "first page p50 ms", 100},
+		{"M4", "sqlite, 10,000 jobs", "rss MiB", 80},
 		{"L7", "idle location", "B/location", 200},
 	}
 }

@@ -74,6 +74,9 @@ func (p *process) addManager(ctx context.Context, schedulers []manager.Scheduler
 	if cfg.Setup, err = setupSecret(c.SetupFile); err != nil {
 		return err
 	}
+	if cfg.PublicURL, cfg.Proxies, err = front(c); err != nil {
+		return err
+	}
 	if cfg.OIDC, err = identityProvider(c.OIDCFile); err != nil {
 		return err
 	}
@@ -136,6 +139,18 @@ func allow(cfg *egress.Config, c config.Manager) error {
 		cfg.Exempt = append(cfg.Exempt, prefix)
 	}
 	return nil
+}
+
+// front says what stands before the manager: the site that browsers see, and whose word on callers counts.
+func front(c config.Manager) (site string, proxies []netip.Prefix, err error) {
+	for _, text := range c.Proxies {
+		p, err := config.Network(text)
+		if err != nil {
+			return "", nil, &darter.Error{Kind: darter.Invalid, Op: "read --trusted-proxy", Err: err, Hint: "write it as 10.0.0.1 or 10.0.0.0/8"}
+		}
+		proxies = append(proxies, p)
+	}
+	return c.PublicURL, proxies, nil
 }
 
 // own returns what this process listens on, so that nobody can make it call itself.

@@ -50,6 +50,8 @@ type Manager struct {
 	Plain     bool     `yaml:"allow_plain" env:"ALLOW_PLAIN" flag:"allow-plain" roles:"manager,up" doc:"let other machines reach gRPC and REST without TLS, in a network that is trusted as a whole; without it a manager that has no --ca listens on loopback only"`
 	Private   []string `yaml:"egress_private" env:"EGRESS_PRIVATE" flag:"egress-private" roles:"manager,up" doc:"host, host:port or prefix with private addresses that preheats may name (repeat for more)"`
 	Exempt    []string `yaml:"egress_exempt" env:"EGRESS_EXEMPT" flag:"egress-exempt" roles:"manager,up" doc:"prefix such as 127.0.0.0/8 that preheats may name although it is refused else (repeat for more)"`
+	PublicURL string   `yaml:"public_url" env:"PUBLIC_URL" flag:"public-url" roles:"manager,up" kind:"site" doc:"where browsers find the REST API when a proxy stands before it, as https://darter.example; https makes cookies be for TLS only"`
+	Proxies   []string `yaml:"trusted_proxies" env:"TRUSTED_PROXIES" flag:"trusted-proxy" roles:"manager,up" kind:"network" doc:"address or prefix of a proxy whose X-Forwarded-For says who calls the REST API (repeat for more); empty believes nobody"`
 }
 
 // Scheduler is the scheduler role's part.

@@ -33,6 +33,10 @@ func sample(f Field) string {
 		return "127.0.0.1:1234"
 	case "ip":
 		return "10.0.0.9"
+	case "network":
+		return "10.0.0.0/9"
+	case "site":
+		return "https://word.example"
 	}
 	if f.Bool() {
 		return "true"
@@ -184,18 +188,22 @@ func TestValidateReportsAllAtOnce(t *testing.T) {
 	cfg.Manager.Schedulers = []string{"host:8002"}
 	cfg.Scheduler.AdvertiseIP = "me"
 	cfg.Daemon.UploadSlots = 65
+	cfg.Manager.PublicURL = "https://darter.example/console"
+	cfg.Manager.Proxies = []string{"10.0.0.0/8", "proxy"}
 	cfg.Telemetry.Tracing.Ratio = 2
 	cfg.Telemetry.Tracing.Headers = []string{"hunter2"}
 	err := cfg.Validate()
 	require.Error(t, err)
 	for _, key := range []string{"log.level", "daemon.upload_listen", "daemon.debug_listen", "daemon.announce_interval",
-		"daemon.schedulers: \"nowhere\"", "manager.schedulers", "scheduler.advertise_ip", "daemon.upload_slots", "tracing.ratio", "tracing.headers"} {
+		"daemon.schedulers: \"nowhere\"", "manager.schedulers", "scheduler.advertise_ip", "manager.public_url", "manager.trusted_proxies: \"proxy\"", "daemon.upload_slots", "tracing.ratio", "tracing.headers"} {
 		require.Contains(t, err.Error(), key)
 	}
 	require.NotContains(t, err.Error(), "hunter2")
 	cfg = Default()
 	cfg.Daemon.DebugListen = "off"
 	cfg.Daemon.UploadListen = "[::1]:0"
+	cfg.Manager.PublicURL = "https://darter.example:8443/"
+	cfg.Manager.Proxies = []string{"10.0.0.7", "::ffff:10.0.0.8", "2001:db8::/32"}
 	require.NoError(t, cfg.Validate())
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -98,11 +99,28 @@ func (f Field) check(text string) (why, do string) {
 		if _, err := netip.ParseAddr(text); err != nil {
 			return "is not an IP address", "write it as 10.0.0.1 or 2001:db8::1"
 		}
+	case "network":
+		if _, err := Network(text); err != nil {
+			return "is neither an IP address nor a prefix", "write it as 10.0.0.1 or 10.0.0.0/8"
+		}
+	case "site":
+		if u, err := url.Parse(text); err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || strings.TrimSuffix(text, "/") != u.Scheme+"://"+u.Host {
+			return "is not the URL of a whole site", "write it as https://darter.example, without a path"
+		}
 	}
 	if f.Secret && f.List() && !strings.Contains(text, "=") {
 		return "has no \"=\"", "write it as key=value"
 	}
 	return f.checkBounds(text)
+}
+
+// Network reads an address, which stands for itself, or a prefix.
+func Network(text string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(text); err == nil {
+		a = a.Unmap().WithZone("")
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	return netip.ParsePrefix(text)
 }
 
 func checkAddress(text string, least int) (why, do string) {

@@ -134,6 +134,11 @@ func (b book) SyncHosts(ctx context.Context, tx *database.Tx, cluster uint64, sc
 	return nil
 }
 
+// OnlySeeds implements jobs.Hosts.
+func (b book) OnlySeeds(ctx context.Context, tx *database.Tx, cluster uint64) (bool, error) {
+	return b.c.OnlySeeds(ctx, tx, cluster)
+}
+
 // hostBody is what the manager keeps of what a host says of itself.
 type hostBody struct {
 	Name         string `json:"name,omitempty"`

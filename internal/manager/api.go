@@ -3,6 +3,7 @@ package manager
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"runtime"
 	"sync/atomic"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/darter-p2p/darter/internal/manager/auth/oidc"
 	authrest "github.com/darter-p2p/darter/internal/manager/auth/rest"
 	catalogrest "github.com/darter-p2p/darter/internal/manager/catalog/rest"
+	"github.com/darter-p2p/darter/internal/manager/compat"
 	systemrest "github.com/darter-p2p/darter/internal/manager/rest"
 	"github.com/darter-p2p/darter/internal/rest"
 )
@@ -32,14 +34,18 @@ func (m *Manager) openAPI(ctx context.Context) (*surface, error) {
 	if err != nil {
 		return nil, err
 	}
-	secure := m.cfg.TLS != nil
+	gc := gate.DefaultConfig()
+	secure, err := m.cfg.door(&gc)
+	if err != nil {
+		return nil, err
+	}
 	s.API, err = rest.New(rest.Config{Title: "Darter", Journal: catalogrest.Journal{DB: r.DB, Catalog: r.Catalog}, Secret: key, Secure: secure,
 		Stopping: s.stopping, Events: m.cfg.Events.REST})
 	if err != nil {
 		return nil, err
 	}
-	gc := gate.DefaultConfig()
-	gc.Auth, gc.Refuse, gc.Local, gc.Secure = r.Accounts, s.Refuse, LocalPrincipal, secure
+	gc.Auth, gc.Local = r.Accounts, LocalPrincipal
+	gc.Refuse = func(w http.ResponseWriter, r *http.Request, err error) { compat.Refuse(s.API, w, r, err) }
 	if r.Desk != nil && m.cfg.TLS != nil {
 		gc.Node = r.Desk.Principal(m.cfg.TLS.Verify)
 	}

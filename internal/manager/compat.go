@@ -193,14 +193,14 @@ func silence(s *machine.Step, j compat.Job) string {
 // Cancel implements compat.Jobs.
 func (o oldJobs) Cancel(ctx context.Context, number int64) (compat.Job, error) {
 	j, err := o.Get(ctx, number)
-	if err != nil || j.State.Terminal() {
+	if err != nil || j.State.Terminal() || j.State == darter.JobCanceling {
 		return j, err
 	}
 	err = o.DB.Write(ctx, func(ctx context.Context, tx *database.Tx) error {
 		return o.Jobs.Cancel(jobs.Because(ctx, "deleted by the old interface"), tx, o.caller(ctx), j.ID)
 	})
-	if errors.Is(err, machine.ErrTerminal) {
-		err = nil // it ended by itself meanwhile
+	if errors.Is(err, machine.ErrTerminal) || errors.Is(err, machine.ErrNotNow) {
+		err = nil // it ended by itself meanwhile, or is on its way to
 	}
 	return j, err
 }

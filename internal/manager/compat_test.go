@@ -358,14 +358,69 @@ func TestOldJobs(t *testing.T) {
 		}
 		do("DELETE", "/oapi/v1/jobs/1", "").want(t, "delete", 200)
 		do("DELETE", "/oapi/v1/jobs/1", "").want(t, "delete twice", 200)
-		if r := do("GET", "/oapi/v1/jobs/1", "").want(t, "what was deleted", 200); r.body["state"] != "FAILURE" || !strings.Contains(r.text, "canceled") {
-			t.Errorf("%s", r.text)
-		}
+		s.until(t, "/oapi/v1/jobs/1", root, "the end of what was deleted", func(r reply) bool { // whoever holds it is told to stop first
+			return r.body["state"] == "FAILURE" && strings.Contains(r.text, "canceled")
+		})
 		do("GET", "/oapi/v1/jobs/x", "").want(t, "no number", 404, "not_found")
 		do("GET", "/oapi/v1/jobs/999", "").want(t, "no such job", 404, "not_found")
 		gc := do("POST", "/oapi/v1/jobs", `{"type":"gc","args":{"type":"audit"}}`).want(t, "gc", 200)
 		if result, _ := gc.body["result"].(map[string]any); gc.body["state"] != "SUCCESS" || result["purged"] != 0.0 || result["ttl"] != float64(90*24*time.Hour) || result["type"] != "audit" {
 			t.Errorf("%s", gc.text)
+		}
+	})
+}
+
+// TestRefusalsHaveTheOldMessage holds that a script of the old interface finds "message" also where no handler was asked.
+func TestRefusalsHaveTheOldMessage(t *testing.T) {
+	s := newSite(t)
+	root, guest := s.admin(t), s.token(t, s.user(t, "guest", "", ""), "*:*")
+	for _, c := range []struct {
+		name, method, path, header string
+		status                     int
+		code                       string
+	}{
+		{"without a credential", "GET", "/oapi/v1/jobs", "", 401, "unauthenticated"},
+		{"without the right", "GET", "/oapi/v1/jobs", guest, 403, "forbidden"},
+		{"no such route", "GET", "/oapi/v1/peers", root, 404, "not_found"},
+		{"no such method", "PUT", "/oapi/v1/jobs", root, 405, "method_not_allowed"},
+		{"by a handler", "GET", "/oapi/v1/jobs/999", root, 404, "not_found"},
+		{"signing out without a token", "POST", "/api/v1/users/signout", "", 401, "unauthenticated"},
+	} {
+		var headers []string
+		if c.header != "" {
+			headers = []string{"Authorization", c.header}
+		}
+		r := s.ask(t, c.method, c.path, "", headers...).want(t, c.name, c.status, c.code)
+		if r.text1("message") == "" || r.text1("message") != r.text1("detail") {
+			t.Errorf("%s: %s", c.name, r.text)
+		}
+	}
+	if r := s.ask(t, "GET", "/v1/jobs", "").want(t, "a native path", 401, "unauthenticated"); strings.Contains(r.text, `"message"`) {
+		t.Errorf("%s", r.text)
+	}
+}
+
+// TestDeletingAJobThatSomebodyHolds holds that an old job can be deleted again and again while its holder has not yet let go.
+func TestDeletingAJobThatSomebodyHolds(t *testing.T) {
+	eachSite(t, func(t *testing.T, s *site) {
+		root := s.admin(t)
+		do := func(method, path, body string) reply { return s.ask(t, method, path, body, "Authorization", root) }
+		do("POST", "/oapi/v1/jobs", `{"type":"preheat","args":{"type":"file","urls":["https://a.example/1"]}}`).want(t, "create", 200)
+		held, err := s.rooms.Jobs.Claim(t.Context(), jobs.Claimer{Owner: "somebody", Manager: true})
+		if err != nil || held == nil {
+			t.Fatal(held, err)
+		}
+		for range 2 {
+			do("DELETE", "/oapi/v1/jobs/1", "").want(t, "delete", 200)
+			if r := do("GET", "/oapi/v1/jobs/1", "").want(t, "a job that is being stopped", 200); r.body["state"] != "PENDING" {
+				t.Errorf("%s", r.text)
+			}
+		}
+		if err := s.rooms.Jobs.Report(t.Context(), darter.OrderReport{Lease: held.Lease, Released: true}); err != nil {
+			t.Fatal(err)
+		}
+		if r := do("GET", "/oapi/v1/jobs/1", "").want(t, "what was deleted", 200); r.body["state"] != "FAILURE" {
+			t.Errorf("%s", r.text)
 		}
 	})
 }

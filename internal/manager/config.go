@@ -44,6 +44,8 @@ type Config struct {
 	Authority string                  // folder of the certificate authority; empty: nodes cannot join here
 	TLS       *pki.Source             // this manager's certificate: gRPC callers need one then, HTTP ones may have one; nil: both ports are plain
 	Egress    egress.Config           // where the manager may go for others; the setting "egress" adds to it
+	PublicURL string                  // where browsers find the REST API if not here, such as https://darter.example
+	Proxies   []netip.Prefix          // whose X-Forwarded-For says who calls the REST API
 	Own       func() []netip.AddrPort // what this process listens on, never an origin; may be nil
 
 	Version string       // of the build
@@ -109,7 +111,8 @@ func (c *Config) Validate() error {
 			return err
 		}
 	}
-	return nil
+	_, err := c.origin()
+	return err
 }
 
 // path names a file of the manager's own.

@@ -2,6 +2,7 @@ package manager
 
 import (
 	"github.com/darter-p2p/darter/internal/gc/retention"
+	"github.com/darter-p2p/darter/internal/manager/catalog"
 	"github.com/darter-p2p/darter/internal/manager/records"
 )
 
@@ -24,6 +25,9 @@ func RecordTables() []records.Table {
 		Kind: retention.Audit, Name: "audit_events", Key: "id", Time: "at",
 	}, {
 		Kind: retention.HostEvent, Name: "host_events", Key: "id", Time: "at",
+	}, {
+		Kind: retention.GoneHost, Name: "hosts", Key: "id", Time: "since", State: "verdict", Final: []string{string(catalog.Left), string(catalog.Forgotten)},
+		Children: []records.Child{{Name: "host_views", Column: "host_id"}}, // what happened to it is host_event's
 	}, {
 		Kind: retention.Event, Name: "events", Key: "id", Time: "at",
 		Children: []records.Child{{Name: "notification_deliveries", Column: "event_id"}},

@@ -32,6 +32,11 @@ func TestRecordTablesAreThere(t *testing.T) {
 		err = db.Write(t.Context(), func(ctx context.Context, tx *database.Tx) error {
 			for _, row := range []string{
 				"INSERT INTO host_events (id, host_id, at, epoch, verdict, before, reporter, detail) VALUES ('e', 'h', ?, 1, 'alive', '', 's', '')",
+				"INSERT INTO hosts (id, cluster_id, hostname, ip, kind, body, epoch, verdict, since, first_seen, seen_at) VALUES ('gone', 'c', 'h', '10.0.0.1', 'normal', '{}', 1, 'left', ?, 0, 0)",
+				"INSERT INTO host_views (host_id, reporter, epoch, verdict, at) VALUES ('gone', 's', 1, 'left', ?)",
+				"INSERT INTO hosts (id, cluster_id, hostname, ip, kind, body, epoch, verdict, since, first_seen, seen_at) VALUES ('lost', 'c', 'h', '10.0.0.1', 'normal', '{}', 1, 'forgotten', ?, 0, 0)",
+				"INSERT INTO hosts (id, cluster_id, hostname, ip, kind, body, epoch, verdict, since, first_seen, seen_at) VALUES ('away', 'c', 'h', '10.0.0.1', 'normal', '{}', 1, 'offline', ?, 0, 0)",
+				"INSERT INTO host_views (host_id, reporter, epoch, verdict, at) VALUES ('away', 's', 1, 'offline', ?)",
 				"INSERT INTO job_requests (request_key, hash, job_id, expires_at) VALUES ('k', 'h', 'j', ?)",
 				"INSERT INTO events (id, at, sequence, type, resource, cluster, body) VALUES ('told', ?, 1, 't', 'r', '', '{}')",
 				"INSERT INTO notification_deliveries (id, event_id, target_id, state, next_at, created_at) VALUES ('d1', 'told', 't', 'delivered', 0, ?)",
@@ -68,10 +73,20 @@ func TestRecordTablesAreThere(t *testing.T) {
 				}
 				run = now
 			}
-			want := map[string]int64{retention.HostEvent: 1, retention.JobRequest: 1, retention.Event: 1, retention.Fire: 2}[kind]
+			want := map[string]int64{retention.HostEvent: 1, retention.GoneHost: 2, retention.JobRequest: 1, retention.Event: 1, retention.Fire: 2}[kind]
 			if run.State != darter.RunSucceeded || run.Deleted != want {
 				t.Errorf("%s: %+v", kind, run)
 			}
+		}
+		var hosts, views string
+		err = db.Read(t.Context(), func(ctx context.Context, tx *database.Tx) error {
+			if err := tx.QueryRowContext(ctx, "SELECT max(id) || count(*) FROM hosts").Scan(&hosts); err != nil {
+				return err
+			}
+			return tx.QueryRowContext(ctx, "SELECT max(host_id) || count(*) FROM host_views").Scan(&views)
+		})
+		if err != nil || hosts != "away1" || views != "away1" {
+			t.Errorf("of hosts there are left %s, of what was said of them %s, %v", hosts, views, err)
 		}
 		stop()
 		for range 2 {

@@ -74,6 +74,9 @@ func TestTheFirstAdministrator(t *testing.T) {
 		next := s.ask(t, "POST", "/v1/tokens/"+first.text1("id")+":rotate", `{"overlap":"1h"}`, "Authorization", bearer).fine(t, 201)
 		s.ask(t, "DELETE", "/v1/tokens/"+first.text1("id"), "", "Authorization", "Bearer "+next.text1("secret")).fine(t, 204)
 		s.ask(t, "GET", "/v1/tokens", "", "Authorization", bearer).refused(t, "a revoked token", 401, "unauthenticated")
+		last := s.ask(t, "POST", "/v1/tokens/"+next.text1("id")+":rotate", "", "Authorization", "Bearer "+next.text1("secret")).fine(t, 201) // nothing has to be said
+		s.ask(t, "GET", "/v1/tokens", "", "Authorization", "Bearer "+next.text1("secret")).refused(t, "a token that ended at once", 401, "unauthenticated")
+		s.ask(t, "GET", "/v1/tokens", "", "Authorization", "Bearer "+last.text1("secret")).fine(t, 200)
 		s.ask(t, "DELETE", "/v1/sessions/current", "", "Cookie", cookie, "X-Csrf-Token", csrf).fine(t, 204)
 		s.nowhere(t, good, first.text1("secret"), next.text1("secret"), strings.TrimPrefix(cookie, "darter="), csrf, s.Setup().Token)
 		s.ask(t, "GET", "/v1/sessions/current", "", "Cookie", cookie).refused(t, "a session that has ended", 401, "unauthenticated")

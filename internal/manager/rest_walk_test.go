@@ -37,10 +37,13 @@ func eachSite(t *testing.T, story func(t *testing.T, s *site)) {
 	databasetest.EachURL(t, func(t *testing.T, url string) { story(t, newSiteOn(t, url)) })
 }
 
-func newSiteOn(t *testing.T, url string) *site {
+func newSiteOn(t *testing.T, url string, change ...func(*Config)) *site {
 	t.Helper()
 	cfg := DefaultConfig()
 	cfg.GRPC, cfg.HTTP, cfg.DataDir, cfg.Database = bufconn.Listen(1<<10), bufconn.Listen(1<<10), t.TempDir(), url
+	for _, f := range change {
+		f(&cfg)
+	}
 	m, err := New(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)

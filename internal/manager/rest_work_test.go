@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -46,7 +47,7 @@ func (r reply) want(t testing.TB, what string, status int, code ...string) reply
 // until asks again until the reply is as it should be.
 func (s *site) until(t *testing.T, path, header, what string, ok func(reply) bool) reply {
 	t.Helper()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(2 * time.Minute) // for what never comes
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -340,6 +341,17 @@ func TestAWebhookHearsOfWhatFailed(t *testing.T) {
 		do("PUT", one, `{"name":"ops","url":"https://hooks.example/x","enabled":false}`, "If-Match", `"99"`).want(t, "stale", 412, "precondition_failed")
 		do("PUT", one, `{"name":"ops","url":"https://hooks.example/x","enabled":false}`, "If-Match", now.Header.Get("ETag")).want(t, "replace", 200)
 		do("DELETE", one, "", "If-Match", "*").want(t, "delete", 204)
+		down := do("GET", "/v1/events?order=newest&page_size=2", "").want(t, "the newest events", 200)
+		more := do("GET", "/v1/events?order=newest&page_size=2&page_token="+down.text1("next_page_token"), "").want(t, "those before", 200)
+		var numbers []float64
+		for _, item := range append(down.items(), more.items()...) {
+			n, _ := item.(map[string]any)["sequence"].(float64)
+			numbers = append(numbers, -n)
+		}
+		if len(numbers) != 4 || !slices.IsSorted(numbers) || numbers[0] == numbers[3] {
+			t.Errorf("%v", numbers)
+		}
+		do("GET", "/v1/events?page_size=2&page_token="+down.text1("next_page_token"), "").want(t, "a token of the other order", 422, "invalid_page_token")
 		do("GET", "/v1/events:stream?type=Job", "").want(t, "an odd type", 422, "invalid_argument")
 		do("GET", "/v1/events:stream", "", "Last-Event-ID", "x").want(t, "an odd id", 422, "invalid_argument")
 	})

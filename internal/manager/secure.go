@@ -2,7 +2,10 @@ package manager
 
 import (
 	"crypto/tls"
+	"errors"
 	"net"
+	"net/url"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -10,6 +13,7 @@ import (
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/darter-p2p/darter/api/wire"
+	"github.com/darter-p2p/darter/internal/manager/auth/gate"
 	"github.com/darter-p2p/darter/internal/pki"
 )
 
@@ -53,6 +57,30 @@ func (m *Manager) secured(l net.Listener) net.Listener {
 	c := m.cfg.TLS.Open()
 	c.NextProtos = []string{"http/1.1"}
 	return tls.NewListener(l, c)
+}
+
+// origin is how browsers name the public URL; empty when there is none.
+func (c *Config) origin() (string, error) {
+	if c.PublicURL == "" {
+		return "", nil
+	}
+	u, err := url.Parse(c.PublicURL)
+	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Hostname() == "" || strings.TrimSuffix(c.PublicURL, "/") != u.Scheme+"://"+u.Host {
+		return "", errors.New("manager: PublicURL is not the http or https URL of a whole site")
+	}
+	host := strings.ToLower(u.Host)
+	return u.Scheme + "://" + strings.TrimSuffix(host, map[string]string{"https": ":443", "http": ":80"}[u.Scheme]), nil
+}
+
+// door sets what a gate has to know of the way that requests come, and returns whether that is TLS: here, or at a proxy
+// before us.
+func (c *Config) door(g *gate.Config) (secure bool, err error) {
+	origin, err := c.origin()
+	if origin != "" {
+		g.Origins = []string{origin}
+	}
+	g.Proxies, g.Secure = c.Proxies, c.TLS != nil || strings.HasPrefix(origin, "https://")
+	return g.Secure, err
 }
 
 // Revoked reports whether a certificate was taken back, as far as this manager knows; for the pki.Source that TLS is.

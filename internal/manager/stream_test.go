@@ -86,11 +86,13 @@ func TestOneStreamTellsOfEverything(t *testing.T) {
 		// What happens while nobody is connected is there afterwards, in order and once.
 		do("POST", "/v1/jobs/"+id+":cancel?reason=enough", "").want(t, "cancel", 200)
 		do("PUT", "/v1/gc/policies/event?reason=less", `{"rules":[{"after":"24h"}]}`, "If-Match", `"0"`).want(t, "policy", 200)
-		do("POST", "/v1/gc/runs", `{"kind":"event"}`).want(t, "run", 202)
-		rest := s.follow(t, web, "/v1/events:stream", root, last.id, func(m message) bool { return m.name == "gc.run.succeeded" })
+		ours := strings.TrimPrefix(do("POST", "/v1/gc/runs", `{"kind":"event"}`).want(t, "run", 202).Header.Get("Location"), "/v1/")
+		rest := s.follow(t, web, "/v1/events:stream", root, last.id, func(m message) bool { return m.name == "gc.run.succeeded" && m.data["resource"] == ours })
 		var names []string
 		for i, m := range rest {
-			names = append(names, m.name)
+			if !strings.HasPrefix(m.name, "gc.run.") || m.data["resource"] == ours { // schedules have runs as well
+				names = append(names, m.name)
+			}
 			if i > 0 && len(m.id) == len(rest[i-1].id) && m.id <= rest[i-1].id {
 				t.Errorf("%s after %s", m.id, rest[i-1].id)
 			}

@@ -161,6 +161,50 @@ func TestRoughWorldStillFinishes(t *testing.T) {
 	}
 }
 
+// fluid is by how much a relay may seem ahead of what it relays, because rates change in steps here.
+const fluid = 64 << 10
+
+// TestKilledGoerCostsLessThanAPiece has whoever went to the source die at some moment of a flash crowd that the origin keeps
+// waiting: a seed, or the first of those who ask where there is none. What it had read is found with others, less than a piece
+// is read again. The larger crowd has more hosts than neighbours.
+func TestKilledGoerCostsLessThanAPiece(t *testing.T) {
+	for _, crowd := range []struct {
+		hosts             int
+		first, step, last int // worlds
+		seed              bool
+	}{{16, 0, 2, 12, true}, {16, 2, 3, 12, false}, {40, 1, 1, 2, true}} {
+		t.Run(fmt.Sprintf("%d hosts, seed %v", crowd.hosts, crowd.seed), func(t *testing.T) {
+			t.Parallel()
+			if testing.Short() && crowd.hosts > 16 {
+				t.Skip("not in -short: it takes half a minute")
+			}
+			worst := int64(0)
+			for n := crowd.first; n < crowd.last; n += crowd.step {
+				cfg := DefaultConfig()
+				cfg.Seed, cfg.Origin, cfg.Layout = uint64(n)+1, 6.25e6, darter.LayoutOf(64<<20, 0)
+				cfg.Delay, cfg.Jitter = 5*time.Millisecond, 20*time.Millisecond
+				if crowd.seed {
+					cfg.Hosts = []Host{{Seed: true, Up: 12.5e6, Down: 25e6}}
+				}
+				for i := range crowd.hosts { // the scheduler knows all hosts by then, and who is killed asks first
+					cfg.Hosts = append(cfg.Hosts, Host{Up: 12.5e6, Down: 25e6, Start: time.Second + time.Duration(min(i, 1)*100+i)*time.Millisecond})
+				}
+				cfg.Faults = []Fault{{At: 1500*time.Millisecond + time.Duration(n)*10*time.Second/time.Duration(crowd.last), Host: 0}}
+				r, err := Run(cfg, limit)
+				if err != nil {
+					t.Fatal(err)
+				}
+				over := r.Origin - cfg.Layout.Length
+				if over < -fluid || over >= cfg.Layout.PieceLength {
+					t.Errorf("world %d, killed at %s: the origin sent %d bytes beyond one copy", n, cfg.Faults[0].At, over)
+				}
+				worst = max(worst, over)
+			}
+			t.Logf("at most %.2f pieces were sent twice", float64(worst)/float64(darter.MinPieceLength))
+		})
+	}
+}
+
 // TestOriginOnce is the shape of B7: sixteen cold askers, and the seed dies half-way while the origin is the bottleneck.
 // What the origin sends beyond one copy is less than one piece for each of the seed's requests that broke.
 func TestOriginOnce(t *testing.T) {

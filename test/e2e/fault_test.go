@@ -20,7 +20,13 @@ type faulty struct {
 // midTransfer starts a download at every daemon of askers and returns when the origin has sent half.
 func midTransfer(t *testing.T, ctx context.Context, seed uint64, askers []int) *faulty {
 	t.Helper()
-	f := &faulty{origin: NewOrigin(t, int(64*mib)), content: Random(t, 96*mib+777, seed)}
+	return midTransferOf(t, ctx, seed, askers, 96*mib+777, 64*mib)
+}
+
+// midTransferOf is midTransfer with a content of so many bytes, from an origin of so many bytes per second.
+func midTransferOf(t *testing.T, ctx context.Context, seed uint64, askers []int, size, rate int64) *faulty {
+	t.Helper()
+	f := &faulty{origin: NewOrigin(t, int(rate)), content: Random(t, size, seed)}
 	f.page = f.origin.Add("/half", f.content)
 	// In the middle of a piece: what came before it had the time to travel on.
 	f.page.HoldAt(f.content.Size/2/piece*piece + piece/2)
@@ -40,14 +46,24 @@ func (f *faulty) finish() {
 
 func eight() []int { return []int{0, 1, 2, 3, 4, 5, 6, 7} }
 
+// TestKilledSeedCostsLessThanAPiece: what the seed had read travelled on as it came, pieces under way included, and others
+// go on from there. What was in the origin's and the seed's hands dies with it. The origin is as slow as an origin that many
+// share: how much is in the seed's hands is its rate times the delay of ten processes on one machine.
+func TestKilledSeedCostsLessThanAPiece(t *testing.T) {
+	ctx := deadline(t, 90*time.Second)
+	f := midTransferOf(t, ctx, 10, eight(), 48*mib+777, 8*mib)
+	f.page.AfterReadersLeft(t, ctx, f.Seed.Kill)
+	f.finish()
+	wantOneCopy(t, f.page, f.content, piece-1)
+}
+
+// From a fast origin, nothing is promised but that every download ends well.
 func TestKilledSeedLosesNoDownload(t *testing.T) {
 	ctx := deadline(t, 90*time.Second)
 	f := midTransfer(t, ctx, 10, eight())
 	f.page.AfterReadersLeft(t, ctx, f.Seed.Kill)
 	f.finish()
-	// What the seed had read travelled on as it came, pieces under way included: others go on from there. What was
-	// on the wire dies with the seed.
-	wantOneCopy(t, f.page, f.content, piece)
+	wantOneCopy(t, f.page, f.content, 2*piece)
 }
 
 func TestTwoKilledDaemonsLoseNoOtherDownload(t *testing.T) {

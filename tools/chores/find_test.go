@@ -36,3 +36,15 @@ func TestFindLooksAtTheModuleOnly(t *testing.T) {
 		t.Error("the flag was looked for in the wrong folder")
 	}
 }
+
+func TestATargetThatWasCutOffHasNotFailed(t *testing.T) {
+	for said, want := range map[string]bool{
+		"--- FAIL: FuzzA (5.25s)\n    context deadline exceeded\nFAIL\n":                                                               true,
+		"--- FAIL: FuzzA (5.25s)\n    context deadline exceeded\n    Failing input written to testdata/fuzz/FuzzA/1\nFAIL\n":           false,
+		"--- FAIL: FuzzA (1.00s)\n    --- FAIL: FuzzA (0.00s)\n        a_test.go:1: context deadline exceeded here\n    Failing input": false,
+	} {
+		if got := cutOff(said); got != want {
+			t.Errorf("%q: %v, want %v", said, got, want)
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -90,6 +91,11 @@ func withFlag(ctx context.Context, root, name string, args ...string) error {
 }
 
 func goTest(ctx context.Context, root, folder string, args ...string) error {
+	return goTestTold(ctx, os.Stdout, root, folder, args...)
+}
+
+// goTestTold is goTest with its output going to out.
+func goTestTold(ctx context.Context, out io.Writer, root, folder string, args ...string) error {
 	// Flags of the test itself must follow the package.
 	var mine, theirs []string
 	for _, a := range args {
@@ -104,7 +110,7 @@ func goTest(ctx context.Context, root, folder string, args ...string) error {
 	line = append(line, theirs...)
 	fmt.Println("go", strings.Join(line, " "))
 	cmd := exec.CommandContext(ctx, "go", line...)
-	cmd.Dir, cmd.Stdout, cmd.Stderr = root, os.Stdout, os.Stderr
+	cmd.Dir, cmd.Stdout, cmd.Stderr = root, out, os.Stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	if err := cmd.Run(); err != nil {

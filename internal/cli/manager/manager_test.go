@@ -273,13 +273,16 @@ func TestRowsOfAnyShape(t *testing.T) {
 	require.NotContains(t, d.out.String(), "gone")
 }
 
-// TestEventsEndWithTheNewest holds that a list which begins with the oldest is not cut at its end.
+// TestEventsEndWithTheNewest holds that a list which begins with the oldest is not cut at its end, nor read from the beginning.
 func TestEventsEndWithTheNewest(t *testing.T) {
 	d := newDesk(t)
-	d.on("GET /v1/events", ok(`{"items":[{"at":"2030-01-02T11:00:00Z","type":"a"},{"at":"2030-01-02T11:30:00Z","type":"b"}],"next_page_token":"t"}`), ok(`{"items":[{"at":"2030-01-02T11:59:00Z","type":"c"}]}`))
+	d.on("GET /v1/events", ok(`{"items":[{"at":"2030-01-02T11:59:00Z","type":"c"},{"at":"2030-01-02T11:30:00Z","type":"b"}],"next_page_token":"t"}`),
+		ok(`{"items":[{"at":"2030-01-02T11:00:00Z","type":"a"}],"next_page_token":"u"}`), ok(`{"items":[{"at":"2030-01-02T11:59:00Z","type":"c"}]}`))
 	require.Equal(t, cli.ExitOK, d.run("admin", "events", "--limit", "2", "--type", "job.*,gc.*"))
 	require.Equal(t, []string{"AT TYPE RESOURCE ACTOR TEXT", "30m00s ago b - - -", "1m00s ago c - - -"}, words(d.out.String()))
-	require.Equal(t, "page_size=500&page_token=t&type=job.%2A%2Cgc.%2A", d.last("GET /v1/events").query)
+	require.Equal(t, "order=newest&page_size=2&type=job.%2A%2Cgc.%2A", d.last("GET /v1/events").query)
+	require.Equal(t, cli.ExitOK, d.run("admin", "events", "--limit", "0"))
+	require.Equal(t, "page_size=500&page_token=u", d.last("GET /v1/events").query)
 }
 
 func TestATestOfANotificationFailsAsTheTargetDoes(t *testing.T) {

@@ -41,7 +41,7 @@ func registerPreheat(c *cobra.Command) preheatFlags {
 	f := c.Flags()
 	return preheatFlags{
 		change:      repeatable(c),
-		scope:       f.String("scope", "single_seed_peer", "which hosts: single_seed_peer, all_seed_peers or all_peers"),
+		scope:       f.String("scope", "single_seed_peer", "which hosts: single_seed_peer, all_seed_peers or all_peers, which are the seeds where there are no others"),
 		hosts:       f.StringSlice("host", nil, "only these hosts, by IP address; comma separated or repeated"),
 		count:       f.Uint32("count", 0, "only so many of the hosts"),
 		percentage:  f.Uint32("percentage", 0, "only so many of a hundred hosts"),

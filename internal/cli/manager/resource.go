@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -144,16 +145,20 @@ func (k *call) showList(ctx context.Context, r resource, ask rest.Request, most 
 	return k.show(rows, r.table(rows, k.now))
 }
 
-// showLast shows the end of a list that begins with the oldest.
+// showLast shows the end of a list that begins with the oldest, or all of it when most is 0.
 func (k *call) showLast(ctx context.Context, r resource, ask rest.Request, most int) error {
+	if most > 0 {
+		ask.Query.Set("order", "newest")
+	}
 	rows := []json.RawMessage{}
-	for item, err := range k.Pages(ctx, ask, 0) {
+	for item, err := range k.Pages(ctx, ask, most) {
 		if err != nil {
 			return err
 		}
-		if rows = append(rows, item); most > 0 && len(rows) > most {
-			rows = rows[1:]
-		}
+		rows = append(rows, item)
+	}
+	if most > 0 {
+		slices.Reverse(rows)
 	}
 	return k.show(rows, r.table(rows, k.now))
 }

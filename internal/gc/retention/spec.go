@@ -16,6 +16,7 @@ const (
 	RunDetail   = "run_detail"  // the single batches of runs
 	PlanRecord  = "plan"        // plans that no run refers to
 	HostEvent   = "host_event"  // timelines of hosts
+	GoneHost    = "gone_host"   // hosts that left or were forgotten; their time is when that was found
 	JobRequest  = "job_request" // keys of repeated requests for jobs; their time is when they ran out
 	Fire        = "fire"        // when schedules made jobs
 	RunRecord   = "run"         // runs themselves
@@ -23,7 +24,7 @@ const (
 
 // Kinds returns every kind, in a fixed order.
 func Kinds() []string {
-	return []string{Job, Audit, Event, Idempotency, HostEvent, JobRequest, Fire, RunDetail, PlanRecord, RunRecord}
+	return []string{Job, Audit, Event, Idempotency, HostEvent, GoneHost, JobRequest, Fire, RunDetail, PlanRecord, RunRecord}
 }
 
 // Spec is what a policy says about one kind of records.
@@ -110,7 +111,7 @@ func Default(kind string) Spec {
 	case Fire:
 		s.Rules = []Rule{{After: 30 * day}}
 		s.KeepLast.Count = 20
-	case HostEvent:
+	case HostEvent, GoneHost:
 		s.Rules = []Rule{{After: 30 * day}}
 	case Event, RunDetail, PlanRecord:
 		s.Rules = []Rule{{After: 7 * day}}

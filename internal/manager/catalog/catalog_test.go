@@ -373,6 +373,46 @@ func TestApplications(t *testing.T) {
 	})
 }
 
+func TestAClusterOfSeedsOnly(t *testing.T) {
+	each(t, func(t *testing.T, db *database.DB, c *catalog.Catalog) {
+		made, err := c.CreateCluster(t.Context(), catalog.ClusterSpec{Name: "eu"}, catalog.Edit{Actor: actor()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		holds := func(what string, want bool) {
+			t.Helper()
+			err := db.Read(t.Context(), func(ctx context.Context, tx *database.Tx) error {
+				got, err := c.OnlySeeds(ctx, tx, uint64(made.CompatID))
+				if got != want {
+					t.Errorf("%s: %v", what, got)
+				}
+				return err
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		epoch := int64(0)
+		say := func(host, cluster, kind string, v catalog.Verdict) {
+			t.Helper()
+			epoch++
+			if err := c.Sight(t.Context(), "a", []catalog.Sighting{{Host: host, Cluster: cluster, Kind: kind, Epoch: epoch, Verdict: v}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		holds("nobody at all", false)
+		say("other", "another", "normal", catalog.Alive)
+		say("s", made.ID, "seed", catalog.Alive)
+		holds("a seed", true)
+		say("h", made.ID, "normal", catalog.Offline)
+		holds("a host that cannot be reached", false)
+		say("h", made.ID, "normal", catalog.Left)
+		holds("a host that left", true)
+		say("s", made.ID, "seed", catalog.Forgotten)
+		holds("nobody any more", false)
+	})
+}
+
 func TestHostsAreAsAliveAsTheirBestWitnessSays(t *testing.T) {
 	each(t, func(t *testing.T, db *database.DB, c *catalog.Catalog) {
 		say := func(reporter string, epoch int64, v catalog.Verdict) catalog.Host {

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"slices"
@@ -172,23 +173,35 @@ func (c *Catalog) SightIn(ctx context.Context, tx *database.Tx, reporter string,
 	return events, nil
 }
 
+// holdHost returns a host's row, made where there is none, and holds it until the transaction ends. One that its retention
+// removes between the two statements is made anew.
+func holdHost(ctx context.Context, tx *database.Tx, s Sighting, at database.Micros) (row *hostRow, err error) {
+	for range 2 {
+		row = &hostRow{ID: s.Host, ClusterID: s.Cluster, Hostname: s.Hostname, IP: s.IP, Kind: s.Kind, Body: string(s.Body), FirstSeen: at, SeenAt: at, Since: at}
+		if _, err = tx.NewInsert().Model(row).On("CONFLICT (id) DO NOTHING").Exec(ctx); err != nil {
+			return nil, err
+		}
+		q := tx.NewSelect().Model(row).Where("id = ?", s.Host)
+		if tx.Dialect() == database.Postgres {
+			q = q.For("UPDATE")
+		}
+		if err = q.Scan(ctx); !errors.Is(err, sql.ErrNoRows) {
+			break
+		}
+	}
+	return row, err
+}
+
 func (c *Catalog) sight(ctx context.Context, tx *database.Tx, reporter string, s Sighting, now time.Time) (*HostEvent, error) {
 	at := database.At(now)
 	if len(s.Body) == 0 {
 		s.Body = json.RawMessage("{}")
 	}
-	row := &hostRow{ID: s.Host, ClusterID: s.Cluster, Hostname: s.Hostname, IP: s.IP, Kind: s.Kind, Body: string(s.Body), FirstSeen: at, SeenAt: at, Since: at}
-	if _, err := tx.NewInsert().Model(row).On("CONFLICT (id) DO NOTHING").Exec(ctx); err != nil {
+	row, err := holdHost(ctx, tx, s, at)
+	if err != nil {
 		return nil, err
 	}
-	q := tx.NewSelect().Model(row).Where("id = ?", s.Host)
-	if tx.Dialect() == database.Postgres {
-		q = q.For("UPDATE")
-	}
-	if err := q.Scan(ctx); err != nil {
-		return nil, err
-	}
-	_, err := tx.ExecContext(ctx, `INSERT INTO host_views (host_id, reporter, epoch, verdict, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (host_id, reporter)
+	_, err = tx.ExecContext(ctx, `INSERT INTO host_views (host_id, reporter, epoch, verdict, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (host_id, reporter)
 		DO UPDATE SET epoch = excluded.epoch, verdict = excluded.verdict, at = excluded.at WHERE host_views.epoch <= excluded.epoch`, s.Host, reporter, s.Epoch, s.Verdict, at)
 	if err != nil {
 		return nil, err

@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 
+	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/internal/database"
 )
 
@@ -29,4 +30,13 @@ func (c *Catalog) SeenBy(ctx context.Context, reporter string) (out []string, er
 		return tx.NewSelect().TableExpr("host_views").Column("host_id").Where("reporter = ?", reporter).Where("verdict NOT IN (?, ?)", Forgotten, Left).OrderExpr("host_id").Scan(ctx, &out)
 	})
 	return out, err
+}
+
+// OnlySeeds reports, as tx sees it, whether the cluster of a number has seeds and no other hosts. One that cannot be
+// reached counts, one that left or was forgotten does not.
+func (c *Catalog) OnlySeeds(ctx context.Context, tx *database.Tx, cluster uint64) (only bool, err error) {
+	const some = "EXISTS (SELECT 1 FROM hosts h JOIN clusters c ON c.id = h.cluster_id WHERE c.compat_id = ? AND h.verdict NOT IN (?, ?) AND h.kind "
+	seed := darter.Seed.String()
+	err = tx.QueryRowContext(ctx, "SELECT NOT "+some+"<> ?) AND "+some+"= ?)", cluster, Left, Forgotten, seed, cluster, Left, Forgotten, seed).Scan(&only)
+	return only, err
 }

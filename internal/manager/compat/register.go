@@ -179,7 +179,7 @@ func (d *desk) handler(handle func(ctx context.Context, q *ask) (any, error)) ht
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := handle(r.Context(), &ask{r, w.Header()})
 		if err != nil {
-			d.refuse(w, r, err)
+			refuse(d.api, w, r, err)
 			return
 		}
 		w.Header().Set("Content-Type", "application/json")
@@ -190,10 +190,20 @@ func (d *desk) handler(handle func(ctx context.Context, q *ask) (any, error)) ht
 	})
 }
 
+// Refuse refuses a request as the API does, with the old "message" on paths of the old interface. It is for what stands
+// before the routes: a script reads the same member whoever refuses it.
+func Refuse(api *rest.API, w http.ResponseWriter, r *http.Request, err error) {
+	if strings.HasPrefix(r.URL.Path, "/oapi/") || strings.HasPrefix(r.URL.Path, "/api/") {
+		refuse(api, w, r, err)
+		return
+	}
+	api.Refuse(w, r, err)
+}
+
 // refuse writes the API's problem with a member more.
-func (d *desk) refuse(w http.ResponseWriter, r *http.Request, err error) {
+func refuse(api *rest.API, w http.ResponseWriter, r *http.Request, err error) {
 	out := held{header: w.Header()}
-	d.api.Refuse(&out, r, err)
+	api.Refuse(&out, r, err)
 	var members map[string]any
 	if json.Unmarshal(out.body.Bytes(), &members) == nil {
 		members["message"] = fmt.Sprint(members["detail"])

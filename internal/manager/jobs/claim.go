@@ -205,6 +205,9 @@ func (e *Engine) order(ctx context.Context, tx *database.Tx, l *loaded, number u
 	if o.Hosts, err = hostsOf(ctx, tx, l.row.ID, number); err != nil {
 		return nil, err
 	}
+	if o.Targets.Scope, err = e.scope(ctx, tx, o); err != nil {
+		return nil, err
+	}
 	var rows []itemRow
 	if err := tx.NewRaw("SELECT * FROM job_items WHERE job_id = ? AND step = ? ORDER BY number", l.row.ID, number).Scan(ctx, &rows); err != nil {
 		return nil, err
@@ -219,6 +222,21 @@ func (e *Engine) order(ctx context.Context, tx *database.Tx, l *loaded, number u
 		}
 	}
 	return o, nil
+}
+
+// scope makes seeds the peers of a cluster that has no others, such as one machine on its own. That is looked up in the
+// manager's rows: a scheduler that was just started may know a seed and not yet the others.
+func (e *Engine) scope(ctx context.Context, tx *database.Tx, o *darter.Order) (darter.Scope, error) {
+	asked := o.Targets.Scope
+	preheat := o.Kind == darter.PreheatFiles || o.Kind == darter.PreheatImage
+	if e.cfg.Hosts == nil || asked != darter.AllPeers || !preheat || len(o.Hosts) > 0 {
+		return asked, nil
+	}
+	only, err := e.cfg.Hosts.OnlySeeds(ctx, tx, o.Cluster)
+	if only {
+		asked = darter.AllSeeds
+	}
+	return asked, err
 }
 
 // orderItem is what an item looks like to the holder of the order; over when nothing of it is left to do.

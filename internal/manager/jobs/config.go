@@ -60,9 +60,11 @@ type Records interface {
 	CleanRecords(ctx context.Context, job darter.JobID, policy string) (rows uint64, err error)
 }
 
-// Hosts takes the hosts of a cluster as one scheduler of it knows them.
+// Hosts takes the hosts of a cluster as one scheduler of it knows them, and remembers them.
 type Hosts interface {
 	SyncHosts(ctx context.Context, tx *database.Tx, cluster uint64, scheduler string, hosts []darter.Host) error
+	// OnlySeeds reports whether a cluster has seeds and no other hosts, those included that cannot be reached now.
+	OnlySeeds(ctx context.Context, tx *database.Tx, cluster uint64) (bool, error)
 }
 
 // Sealer keeps secrets at rest. The label is bound to what is sealed.

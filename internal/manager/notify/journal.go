@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"strings"
 
 	"github.com/darter-p2p/darter"
@@ -178,32 +179,60 @@ func (n *Notifier) List(ctx context.Context, f Filter, after int64, limit int) (
 	if err := f.Validate(); err != nil {
 		return out, err
 	}
-	limit = min(max(limit, 1), 500)
 	err = n.db.Read(ctx, func(ctx context.Context, tx *database.Tx) error {
-		out = Page{Last: after}
-		var rows []struct {
-			Sequence int64
-			Body     string
-		}
+		var rows []eventRow
 		if err := tx.NewRaw("SELECT sequence, body FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?", max(after, 0), scanned).Scan(ctx, &rows); err != nil {
 			return err
 		}
-		for i, r := range rows {
-			if out.Gap = out.Gap || i == 0 && after > 0 && r.Sequence > after+1; len(out.Events) == limit {
-				return nil
-			}
-			var e darter.Event
-			if err := json.Unmarshal([]byte(r.Body), &e); err != nil {
-				return &darter.Error{Kind: darter.Corrupt, Op: fmt.Sprintf("read event %d", r.Sequence), Err: err}
-			}
-			out.Last, e.Sequence = r.Sequence, r.Sequence
-			if f.matches(&e) {
-				out.Events = append(out.Events, e)
-			}
-		}
-		return nil
+		out = Page{Last: after, Gap: len(rows) > 0 && after > 0 && rows[0].Sequence > after+1}
+		return out.add(f, rows, limit)
 	})
 	return out, err
+}
+
+// ListBack returns up to limit (500) events before a number, the newest first; 0 is the end. Last is the number down to
+// which the journal was read.
+func (n *Notifier) ListBack(ctx context.Context, f Filter, before int64, limit int) (out Page, err error) {
+	if err := f.Validate(); err != nil {
+		return out, err
+	}
+	end := before
+	if end <= 0 {
+		end = math.MaxInt64
+	}
+	err = n.db.Read(ctx, func(ctx context.Context, tx *database.Tx) error {
+		var rows []eventRow
+		if err := tx.NewRaw("SELECT sequence, body FROM events WHERE sequence > 0 AND sequence < ? ORDER BY sequence DESC LIMIT ?", end, scanned).Scan(ctx, &rows); err != nil {
+			return err
+		}
+		out = Page{Last: before}
+		return out.add(f, rows, limit)
+	})
+	return out, err
+}
+
+type eventRow struct {
+	Sequence int64
+	Body     string
+}
+
+// add takes what is wanted of rows, up to limit.
+func (p *Page) add(f Filter, rows []eventRow, limit int) error {
+	limit = min(max(limit, 1), 500)
+	for _, r := range rows {
+		if len(p.Events) == limit {
+			return nil
+		}
+		var e darter.Event
+		if err := json.Unmarshal([]byte(r.Body), &e); err != nil {
+			return &darter.Error{Kind: darter.Corrupt, Op: fmt.Sprintf("read event %d", r.Sequence), Err: err}
+		}
+		p.Last, e.Sequence = r.Sequence, r.Sequence
+		if f.matches(&e) {
+			p.Events = append(p.Events, e)
+		}
+	}
+	return nil
 }
 
 // Newest returns the number of the last event, 0 when there was none.

@@ -16,6 +16,7 @@ type task struct {
 	records int64  // where the sidecar's records begin
 	seed    uint32 // of their CRCs
 	turn    turn   // one at a time: settle, Drop, Finish, Sync, checkpoint
+	pen     turn   // one at a time: bytes into the data file. The kernel lets one in, too, but has the others spin for it
 
 	mu struct {
 		sync.Mutex
@@ -31,7 +32,7 @@ type task struct {
 }
 
 func (s *Store) newTask(m store.Meta, records int64, seed uint32) *task {
-	t := &task{store: s, meta: m, records: records, seed: seed, turn: newTurn(),
+	t := &task{store: s, meta: m, records: records, seed: seed, turn: newTurn(), pen: newTurn(),
 		dir: s.path("tasks", prefix(m.ID), string(m.ID))}
 	t.mu.layout = m.Layout
 	t.mu.dirty = true

@@ -105,7 +105,13 @@ func (w *writer) Write(p []byte) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	if w.direct {
+		w.t.pen.take()
+	}
 	n, err := to.WriteAt(p, off)
+	if w.direct {
+		w.t.pen.give()
+	}
 	w.crc = crc32.Update(w.crc, crc32.IEEETable, p[:n])
 	w.wrote += int64(n)
 	if w.direct {

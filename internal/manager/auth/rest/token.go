@@ -72,12 +72,16 @@ func (d *door) tokens() {
 		Doc: "The old one goes on for `overlap`. A token may rotate itself, once.", Access: rest.Access{SignedIn: true}, Status: 201, Secret: []string{"secret"}},
 		func(ctx context.Context, in *struct {
 			ByID
-			Body struct {
+			Body *struct { // a pointer: nothing has to be said
 				Overlap rest.Duration `json:"overlap,omitempty" doc:"at most 7 days; default: the old one ends at once"`
 				Life    rest.Duration `json:"life,omitempty" doc:"of the new one; default 90 days"`
-			} `required:"false"`
+			}
 		}) (*tokenOut, error) {
-			return tokenAnswer(d.Accounts.RotateToken(ctx, own(ctx), in.ID, time.Duration(in.Body.Overlap), time.Duration(in.Body.Life)))
+			var overlap, life time.Duration
+			if in.Body != nil {
+				overlap, life = time.Duration(in.Body.Overlap), time.Duration(in.Body.Life)
+			}
+			return tokenAnswer(d.Accounts.RotateToken(ctx, own(ctx), in.ID, overlap, life))
 		})
 	rest.Add(d.api, rest.Operation{Method: "DELETE", Path: "/v1/tokens/{id}", ID: "revoke-token", Tag: "tokens", Summary: "Revoke a token at once",
 		Doc: "One's own, or with `token.revoke` anybody's. Twice is the same as once.", Access: rest.Access{SignedIn: true}},

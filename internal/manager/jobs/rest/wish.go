@@ -45,7 +45,7 @@ type Wish struct {
 
 // Targets selects hosts. ips goes before count, and count before percentage.
 type Targets struct {
-	Scope      string   `json:"scope,omitempty" enum:"single_seed_peer,all_seed_peers,all_peers" doc:"default single_seed_peer"`
+	Scope      string   `json:"scope,omitempty" enum:"single_seed_peer,all_seed_peers,all_peers" doc:"default single_seed_peer; all_peers are all that are no seeds, and the seeds of a cluster that has nobody else"`
 	IPs        []string `json:"ips,omitempty" maxItems:"10000"`
 	Count      uint32   `json:"count,omitempty" maximum:"100000"`
 	Percentage uint32   `json:"percentage,omitempty" maximum:"100"`

@@ -60,13 +60,18 @@ func (d *desk) events() {
 		func(ctx context.Context, in *struct {
 			rest.Page
 			EventFilter
+			Order string `query:"order" enum:"oldest,newest" default:"oldest" doc:"which come first"`
 		}) (*rest.Listed[Event], error) {
 			f, err := in.read()
 			if err != nil {
 				return nil, err
 			}
 			return rest.List(ctx, d.api, in.Page, func(after string, limit int) ([]Event, error) {
-				return d.page(ctx, f, number(after), limit)
+				list := d.Notifier.List
+				if in.Order == "newest" {
+					list = d.Notifier.ListBack
+				}
+				return page(ctx, list, f, number(after), limit)
 			}, func(e Event) string { return strconv.FormatInt(e.Sequence, 10) })
 		})
 	rest.Stream(d.api, rest.Operation{Path: "/v1/events:stream", ID: "stream-events", Tag: "events", Summary: "Follow what happens", Access: read,
@@ -75,10 +80,10 @@ func (d *desk) events() {
 }
 
 // page reads on until it is full: a page that is not full is the last.
-func (d *desk) page(ctx context.Context, f notify.Filter, after int64, limit int) ([]Event, error) {
+func page(ctx context.Context, list func(context.Context, notify.Filter, int64, int) (notify.Page, error), f notify.Filter, after int64, limit int) ([]Event, error) {
 	out := []Event{}
 	for {
-		page, err := d.Notifier.List(ctx, f, after, limit-len(out))
+		page, err := list(ctx, f, after, limit-len(out))
 		if err != nil {
 			return nil, err
 		}
