@@ -40,9 +40,9 @@ var update = flag.Bool("update", false, "rewrite docs/reference/cli.md")
 func TestFlagsOfEveryCommand(t *testing.T) {
 	for command, flags := range map[string]string{
 		"up":        "data-dir socket listen-ip upload-listen piece-listen metrics-listen health-listen debug-listen scheduler-listen manager-grpc manager-http host-ip hostname name idc location announce-interval download-rate upload-rate source-rate log-format config",
-		"manager":   "manager-grpc manager-http manager-scheduler log-level",
-		"scheduler": "scheduler-listen scheduler-metrics scheduler-advertise-ip data-dir debug-listen",
-		"daemon":    "seed data-dir socket upload-listen piece-listen metrics-listen health-listen debug-listen host-ip hostname name idc location manager scheduler announce-interval download-rate upload-rate source-rate upload-slots drain",
+		"manager":   "manager-grpc manager-http manager-scheduler log-level ca manager-name allow-plain",
+		"scheduler": "scheduler-listen scheduler-metrics scheduler-advertise-ip data-dir debug-listen manager manager-rest join-token-file",
+		"daemon":    "seed data-dir socket upload-listen piece-listen metrics-listen health-listen debug-listen host-ip hostname name idc location manager scheduler announce-interval download-rate upload-rate source-rate upload-slots drain manager-rest join-token-file",
 		"get":       "output directory json digest range header limit-rate timeout overwrite input parallel quiet socket standalone require-daemon cacert insecure-skip-verify",
 		"status":    "output socket scheduler",
 		"host ls":   "output scheduler",
@@ -262,11 +262,11 @@ func TestUpServesGetAndStops(t *testing.T) {
 func TestTwoDaemonsOnOneFolder(t *testing.T) {
 	first := testProcess(t, "daemon")
 	defer first.doors.close()
-	require.NoError(t, first.addDaemon(darter.Normal, "", nil))
+	require.NoError(t, first.addDaemon(darter.Normal, "", nil, nil))
 	second := testProcess(t, "daemon")
 	defer second.doors.close()
 	second.cfg.DataDir = first.cfg.DataDir
-	err := second.addDaemon(darter.Normal, "", nil)
+	err := second.addDaemon(darter.Normal, "", nil, nil)
 	require.Equal(t, darter.Conflict, darter.KindOf(err))
 	require.ErrorContains(t, err, first.cfg.DataDir)
 	require.NotEmpty(t, darter.HintOf(err))
@@ -321,9 +321,10 @@ func TestStandaloneFetchesAndLeavesNothing(t *testing.T) {
 
 func TestScreenNamesEveryDoor(t *testing.T) {
 	var b bytes.Buffer
-	shown := []door{{"upload", "uploads (gRPC)", "[::]:4000"}, {"health", "health", "127.0.0.1:4003"}, {"socket", "socket", "/run/s"}}
+	shown := []door{{key: "upload", what: "uploads (gRPC)", address: "[::]:4000"}, {key: "health", what: "health", address: "127.0.0.1:4003"}, {key: "socket", what: "socket", address: "/run/s"},
+		{key: "manager_http", what: "manager REST", address: "127.0.0.1:8080", secure: true}}
 	screen(&b, false, "up", "/data", "darter get URL", shown, 12*time.Millisecond)
-	for _, part := range []string{"ready in 12 ms", "*:4000", "http://127.0.0.1:4003/readyz", "/run/s", "/data", "darter get URL"} {
+	for _, part := range []string{"ready in 12 ms", "*:4000", "http://127.0.0.1:4003/readyz", "/run/s", "/data", "darter get URL", "https://127.0.0.1:8080/v1/system"} {
 		require.Contains(t, b.String(), part)
 	}
 	require.NotContains(t, b.String(), "\x1b")

@@ -24,6 +24,7 @@ type door struct {
 	key     string // in the log line "ready"
 	what    string // for people
 	address string
+	secure  bool // TLS
 }
 
 // tcp opens one listener. flag is named in the error.
@@ -41,7 +42,16 @@ func (d *doors) tcp(key, what, flag, address string) (net.Listener, error) {
 
 func (d *doors) keep(key, what, address string, l net.Listener) {
 	d.open = append(d.open, l)
-	d.shown = append(d.shown, door{key, what, address})
+	d.shown = append(d.shown, door{key: key, what: what, address: address})
+}
+
+// secure notes that a door has TLS, for its line on the screen.
+func (d *doors) secure(key string, is bool) {
+	for i := range d.shown {
+		if d.shown[i].key == key {
+			d.shown[i].secure = is
+		}
+	}
 }
 
 func listenError(what, flag, address string, err error) error {

@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
-	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/keepalive"
 
 	"github.com/darter-p2p/darter"
@@ -19,6 +18,7 @@ import (
 	"github.com/darter-p2p/darter/internal/egress"
 	"github.com/darter-p2p/darter/internal/manager"
 	"github.com/darter-p2p/darter/internal/manager/auth/oidc"
+	"github.com/darter-p2p/darter/internal/pki"
 	"github.com/darter-p2p/darter/internal/privatefile"
 	"github.com/darter-p2p/darter/internal/telemetry"
 )
@@ -26,7 +26,10 @@ import (
 const managerLong = `Run a manager: it tells daemons which schedulers there are, keeps policies, jobs and records, and serves the REST API.
 
 Rows lie in a SQLite file of its own, or in a PostgreSQL that several managers share (--database). A password for it is
-best left to the environment (DARTER_MANAGER_DATABASE) or to PostgreSQL's password file: command lines can be read by others.`
+best left to the environment (DARTER_MANAGER_DATABASE) or to PostgreSQL's password file: command lines can be read by others.
+
+With --ca FOLDER schedulers and daemons join with a token and prove who they are, and REST has TLS. Without it other machines
+reach the manager only after --allow-plain.`
 
 func managerCommand() *cobra.Command {
 	return roleCommand("manager", "Run a manager", managerLong, func(ctx context.Context, p *process) error {
@@ -39,6 +42,9 @@ func managerCommand() *cobra.Command {
 			schedulers = append(schedulers, manager.Scheduler{Cluster: 1, Hostname: a.Addr().String(), IP: a.Addr(), Port: a.Port()})
 		}
 		p.next = "darter daemon --manager <this host>:65003"
+		if p.cfg.Manager.Authority != "" {
+			p.next = "darter admin join-token create --role daemon --cluster 1"
+		}
 		if err := p.addManager(ctx, schedulers); err != nil {
 			return err
 		}
@@ -59,6 +65,9 @@ func (p *process) addManager(ctx context.Context, schedulers []manager.Scheduler
 	if cfg.HTTP, err = p.doors.tcp("manager_http", "manager REST", "manager-http", c.HTTP); err != nil {
 		return err
 	}
+	if err := p.guarded(cfg.GRPC, cfg.HTTP); err != nil {
+		return err
+	}
 	if cfg.Local, err = p.ownSocket("manager_socket", "manager (local)", "manager-socket", p.cfg.ManagerSocketPath(), c.Socket == ""); err != nil {
 		return err
 	}
@@ -74,9 +83,10 @@ func (p *process) addManager(ctx context.Context, schedulers []manager.Scheduler
 	if err := allow(&cfg.Egress, c); err != nil {
 		return err
 	}
-	if a, ok := cfg.GRPC.Addr().(*net.TCPAddr); ok && !a.IP.IsLoopback() {
-		p.log.Warn("the manager's ports are plain: keep them in a network that you trust as a whole", "grpc", cfg.GRPC.Addr().String(), "http", cfg.HTTP.Addr().String())
+	if cfg.TLS, err = p.issued(pki.Manager, func(serial string) bool { return p.manager.Revoked(serial) }); err != nil { // which is there before anybody calls
+		return err
 	}
+	p.doors.secure("manager_http", cfg.TLS != nil)
 	cfg.DataDir, cfg.Database, cfg.KeyFile, cfg.Authority = p.cfg.RoleDir("manager"), c.Database, c.KeyFile, c.Authority
 	cfg.Schedulers, cfg.Version, cfg.Commit, cfg.Log, cfg.Own = schedulers, version, commit(), p.log, p.doors.own
 	cfg.Events = telemetry.NewManager(p.metrics, p.log).Events()
@@ -154,15 +164,15 @@ func (d *doors) own() []netip.AddrPort {
 	return out
 }
 
-// dialTo opens connections to a manager at an address that is asked for each time.
-func dialTo(where func() (string, error)) managerDialer {
+// dialTo opens connections to a manager at an address that is asked for each time; plain ones without secure.
+func dialTo(where func() (string, error), secure *tls.Config) managerDialer {
 	return func(context.Context) (*grpc.ClientConn, error) {
 		at, err := where()
 		if err != nil {
 			return nil, err
 		}
 		delays := backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second}
-		return grpc.NewClient("passthrough:///"+strings.TrimPrefix(at, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy(), grpc.WithDisableServiceConfig(),
+		return grpc.NewClient("passthrough:///"+strings.TrimPrefix(at, "http://"), grpc.WithTransportCredentials(transport(secure)), grpc.WithNoProxy(), grpc.WithDisableServiceConfig(),
 			grpc.WithConnectParams(grpc.ConnectParams{Backoff: delays, MinConnectTimeout: 3 * time.Second}), grpc.WithReadBufferSize(8<<10), grpc.WithWriteBufferSize(8<<10),
 			grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}))
 	}

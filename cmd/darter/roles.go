@@ -17,6 +17,7 @@ import (
 	"github.com/darter-p2p/darter/internal/daemon"
 	daemonrpc "github.com/darter-p2p/darter/internal/daemon/rpc"
 	"github.com/darter-p2p/darter/internal/manager"
+	"github.com/darter-p2p/darter/internal/pki"
 	"github.com/darter-p2p/darter/internal/scheduler"
 	controlrpc "github.com/darter-p2p/darter/internal/scheduler/control/rpc"
 	"github.com/darter-p2p/darter/internal/telemetry"
@@ -35,10 +36,14 @@ func debugUnlessDefault(p *process) string {
 }
 
 func schedulerCommand() *cobra.Command {
-	return roleCommand("scheduler", "Run a scheduler", "Run a scheduler: it tells daemons from whom to fetch.", func(_ context.Context, p *process) error {
+	return roleCommand("scheduler", "Run a scheduler", "Run a scheduler: it tells daemons from whom to fetch.", func(ctx context.Context, p *process) error {
+		own, err := p.joined(ctx, pki.Scheduler)
+		if err != nil {
+			return err
+		}
 		var dial managerDialer
 		if at := p.cfg.Daemon.Manager; at != "" {
-			dial = dialTo(func() (string, error) { return at, nil })
+			dial = dialTo(func() (string, error) { return at, nil }, towardsManager(own))
 		}
 		if _, err := p.addScheduler(p.cfg.Scheduler.AdvertiseIP, dial); err != nil {
 			return err
@@ -116,13 +121,17 @@ func (p *process) ownSocket(key, what, flag, path string, byDefault bool) (net.L
 }
 
 func daemonCommand() *cobra.Command {
-	return roleCommand("daemon", "Run a daemon", "Run a daemon: it fetches, keeps and serves content on this host.", func(_ context.Context, p *process) error {
+	return roleCommand("daemon", "Run a daemon", "Run a daemon: it fetches, keeps and serves content on this host.", func(ctx context.Context, p *process) error {
 		kind := darter.Normal
 		if p.cfg.Daemon.Seed {
 			kind = darter.Seed
 		}
 		p.next = p.getCommand()
-		return p.addDaemon(kind, p.cfg.Daemon.Manager, p.cfg.Daemon.Schedulers)
+		own, err := p.joined(ctx, pki.Daemon)
+		if err != nil {
+			return err
+		}
+		return p.addDaemon(kind, p.cfg.Daemon.Manager, p.cfg.Daemon.Schedulers, own)
 	})
 }
 
@@ -135,7 +144,7 @@ func (p *process) getCommand() string {
 }
 
 // addDaemon opens the daemon's listeners and ports, and adds the role.
-func (p *process) addDaemon(kind darter.HostKind, managerAt string, schedulers []string) error {
+func (p *process) addDaemon(kind darter.HostKind, managerAt string, schedulers []string, own *pki.Source) error {
 	cfg := daemon.DefaultConfig()
 	sink := telemetry.NewDaemon(p.metrics, p.log, p.tracing)
 	ip, err := outward(p.cfg.Host.IP)
@@ -145,7 +154,7 @@ func (p *process) addDaemon(kind darter.HostKind, managerAt string, schedulers [
 	cfg.Host = darter.Host{Kind: kind, IP: ip, Hostname: hostname(p.cfg.Host.Hostname), Name: p.cfg.Host.Name, IDC: p.cfg.Host.IDC,
 		Location: p.cfg.Host.Location, OS: runtime.GOOS, Version: version, Commit: commit(), Cluster: uint64(p.cfg.Host.Cluster)}
 	cfg.DataDir, cfg.Events = p.cfg.RoleDir("daemon"), sink.Events()
-	cfg.Manager, cfg.Schedulers = managerAt, schedulers
+	cfg.Manager, cfg.Schedulers, cfg.ManagerTLS = managerAt, schedulers, towardsManager(own)
 	tune(&cfg, p.cfg.Daemon)
 	if err := p.openDaemonDoors(&cfg); err != nil {
 		return err
@@ -228,7 +237,15 @@ func (p *process) up(ctx context.Context, listenIP string) error {
 			reach = listenIP
 		}
 	}
-	s, err := p.addScheduler(reach, dialTo(func() (string, error) { return p.address("manager_grpc", ip) })) // which is there when it is dialled
+	asScheduler, err := p.issued(pki.Scheduler, nil)
+	if err != nil {
+		return err
+	}
+	asDaemon, err := p.issued(pki.Daemon, nil)
+	if err != nil {
+		return err
+	}
+	s, err := p.addScheduler(reach, dialTo(func() (string, error) { return p.address("manager_grpc", ip) }, towardsManager(asScheduler))) // which is there when it is dialled
 	if err != nil {
 		return err
 	}
@@ -245,7 +262,7 @@ func (p *process) up(ctx context.Context, listenIP string) error {
 		return err
 	}
 	p.next = p.getCommand()
-	return p.addDaemon(darter.Seed, managerAt, nil)
+	return p.addDaemon(darter.Seed, managerAt, nil, asDaemon)
 }
 
 // address returns where a door of this process is reached.

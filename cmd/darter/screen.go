@@ -85,7 +85,11 @@ func link(d door) string {
 	case "debug":
 		return "http://" + net.JoinHostPort(host, port) + "/debug/pprof/"
 	case "manager_http":
-		return "http://" + net.JoinHostPort(host, port) + "/v1/system"
+		scheme := "http://"
+		if d.secure {
+			scheme = "https://"
+		}
+		return scheme + net.JoinHostPort(host, port) + "/v1/system"
 	}
 	return strings.Replace(d.address, "[::]", "*", 1)
 }

@@ -45,7 +45,9 @@ type Manager struct {
 	KeyFile   string   `yaml:"key_file" env:"KEY_FILE" flag:"secret-key" roles:"manager,up" doc:"file with the keys that seal secrets in the database, the same for all its managers; empty means manager/secret.key in the data folder, made at the first start"`
 	SetupFile string   `yaml:"setup_file" env:"SETUP_FILE" flag:"setup-file" roles:"manager,up" doc:"file with the secret of the first sign-in; empty has one made and shown"`
 	OIDCFile  string   `yaml:"oidc_file" env:"OIDC_FILE" flag:"oidc-file" roles:"manager,up" doc:"file that describes the identity provider at which people sign in (YAML, readable by the manager alone); empty means passwords only"`
-	Authority string   `yaml:"authority" env:"AUTHORITY" flag:"ca" roles:"manager,up" doc:"folder of the certificate authority; empty lets no nodes join"`
+	Authority string   `yaml:"authority" env:"AUTHORITY" flag:"ca" roles:"manager,up" doc:"folder of the certificate authority: nodes join, gRPC callers need a certificate, and REST has TLS; empty leaves both ports plain"`
+	Names     []string `yaml:"names" env:"NAMES" flag:"manager-name" roles:"manager,up" doc:"name or address that the manager's certificate holds, beside those that this machine knows of itself (repeat for more)"`
+	Plain     bool     `yaml:"allow_plain" env:"ALLOW_PLAIN" flag:"allow-plain" roles:"manager,up" doc:"let other machines reach gRPC and REST without TLS, in a network that is trusted as a whole; without it a manager that has no --ca listens on loopback only"`
 	Private   []string `yaml:"egress_private" env:"EGRESS_PRIVATE" flag:"egress-private" roles:"manager,up" doc:"host, host:port or prefix with private addresses that preheats may name (repeat for more)"`
 	Exempt    []string `yaml:"egress_exempt" env:"EGRESS_EXEMPT" flag:"egress-exempt" roles:"manager,up" doc:"prefix such as 127.0.0.0/8 that preheats may name although it is refused else (repeat for more)"`
 	PublicURL string   `yaml:"public_url" env:"PUBLIC_URL" flag:"public-url" roles:"manager,up" kind:"site" doc:"where browsers find the REST API when a proxy stands before it, as https://darter.example; https makes cookies be for TLS only"`
@@ -74,6 +76,8 @@ type Daemon struct {
 	HealthListen     string      `yaml:"health_listen" env:"HEALTH_LISTEN" flag:"health-listen" roles:"daemon,up" kind:"listen" doc:"where /livez, /readyz and /healthy listen"`
 	DebugListen      string      `yaml:"debug_listen" env:"DEBUG_LISTEN" flag:"debug-listen" roles:"daemon,scheduler,manager,up" kind:"loopback" doc:"where profiles and the flight recorder listen; loopback only; empty or \"off\" is off"`
 	Manager          string      `yaml:"manager" env:"MANAGER" flag:"manager" roles:"daemon,scheduler" kind:"address" doc:"manager's gRPC address; it tells daemons which schedulers there are, and schedulers what to do"`
+	ManagerREST      string      `yaml:"manager_rest" env:"MANAGER_REST" flag:"manager-rest" roles:"daemon,scheduler" kind:"address" doc:"manager's REST address, where certificates are got and renewed; empty means port 8080 of the manager's gRPC address"`
+	JoinTokenFile    string      `yaml:"join_token_file" env:"JOIN_TOKEN_FILE" flag:"join-token-file" roles:"daemon,scheduler" doc:"file with a join token, mode 0600, spent at the first start on a certificate that is kept; DARTER_JOIN_TOKEN may hold it instead"`
 	Schedulers       []string    `yaml:"schedulers" env:"SCHEDULERS" flag:"scheduler" roles:"daemon,client" kind:"address" doc:"scheduler, as host:port (repeat for more); used when no manager is set"`
 	AnnounceInterval Duration    `yaml:"announce_interval" env:"ANNOUNCE_INTERVAL" flag:"announce-interval" roles:"daemon,up" min:"50ms" doc:"time between two announcements to the schedulers"`
 	DownloadRate     darter.Size `yaml:"download_rate" env:"DOWNLOAD_RATE" flag:"download-rate" roles:"daemon,up" doc:"bytes per second fetched from peers; 0 is unlimited"`

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"crypto/tls"
 	"errors"
 	"net"
 	"time"
@@ -24,6 +25,8 @@ type Config struct {
 
 	Schedulers []string // host:port each; used when Manager is empty. None of both: every download goes to the source
 	Manager    string   // host:port of a manager that knows the schedulers
+
+	ManagerTLS *tls.Config // of connections to the manager, with this host's certificate; nil: they are plain
 
 	AnnounceInterval time.Duration // between two announcements; default 5m
 	DownloadRate     darter.Size   // bytes per second from parents and source; 0 means no limit

@@ -174,7 +174,7 @@ func (d *Daemon) buildUpwards() (err error) {
 	mc.Events.FromFile = d.remembered
 	if d.cfg.Manager != "" {
 		rc := rpc.DefaultManagerConfig()
-		rc.Address, rc.Host = d.cfg.Manager, d.host
+		rc.Address, rc.Host, rc.TLS = d.cfg.Manager, d.host, d.cfg.ManagerTLS
 		if d.manager, err = rpc.NewManager(rc); err != nil {
 			return err
 		}

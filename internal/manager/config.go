@@ -37,6 +37,7 @@ type Config struct {
 	Schedulers []Scheduler   // listed always, beside those that announce themselves
 	TTL        time.Duration // an announced scheduler that says nothing for so long is inactive; default 20s
 	Drain      time.Duration // how long calls may take to end at a stop; default 3s
+	Reconnect  time.Duration // with TLS: how old a gRPC connection gets before its caller is asked to open another; default 2m
 
 	Setup     string                  // the first sign-in's secret, brought by the operator; empty: one is made
 	OIDC      oidc.Config             // an identity provider that vouches for people; without an issuer there is none
@@ -71,7 +72,7 @@ type Events struct {
 
 // DefaultConfig returns the defaults. Listeners and DataDir are still to be set.
 func DefaultConfig() Config {
-	return Config{TTL: 20 * time.Second, Drain: 3 * time.Second, Log: slog.New(slog.DiscardHandler), Egress: egress.DefaultConfig()}
+	return Config{TTL: 20 * time.Second, Drain: 3 * time.Second, Reconnect: 2 * time.Minute, Log: slog.New(slog.DiscardHandler), Egress: egress.DefaultConfig()}
 }
 
 // Validate fills what was left out and checks the rest.
@@ -82,6 +83,9 @@ func (c *Config) Validate() error {
 	}
 	if c.Drain == 0 {
 		c.Drain = d.Drain
+	}
+	if c.Reconnect == 0 {
+		c.Reconnect = d.Reconnect
 	}
 	if c.Log == nil {
 		c.Log = d.Log
@@ -99,8 +103,8 @@ func (c *Config) Validate() error {
 		return errors.New("manager: DataDir is required")
 	case c.TTL < time.Second:
 		return errors.New("manager: TTL is below 1s, less than schedulers take between two signs of life")
-	case c.Drain < 0:
-		return errors.New("manager: Drain is negative")
+	case c.Drain < 0 || c.Reconnect < 0:
+		return errors.New("manager: Drain or Reconnect is negative")
 	}
 	for _, s := range c.Schedulers {
 		if err := s.Validate(); err != nil {

@@ -6,9 +6,11 @@ import (
 	"net"
 	"net/url"
 	"strings"
+	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/keepalive"
 
 	"github.com/darter-p2p/darter/api/wire"
 	"github.com/darter-p2p/darter/internal/manager/auth/gate"
@@ -39,8 +41,12 @@ func (m *Manager) credentials() []grpc.ServerOption {
 	if m.cfg.TLS == nil {
 		return nil
 	}
-	guard := pki.Guard{Methods: methods(), Status: wire.Status}
-	return []grpc.ServerOption{grpc.Creds(credentials.NewTLS(m.cfg.TLS.Server())), grpc.ChainUnaryInterceptor(guard.Unary), grpc.ChainStreamInterceptor(guard.Stream)}
+	guard := pki.Guard{Methods: methods(), Status: wire.Status, Verify: m.cfg.TLS.Verify}
+	// A connection lasts longer than the certificate it was opened with, and that is looked at again: so callers move to
+	// another connection, and the certificate of then, well within the third of its life that is left at a renewal (three
+	// minutes of the shortest one). Calls under way end first, and streams stay.
+	alive := keepalive.ServerParameters{Time: time.Minute, Timeout: 20 * time.Second, MaxConnectionAge: m.cfg.Reconnect}
+	return []grpc.ServerOption{grpc.KeepaliveParams(alive), grpc.Creds(credentials.NewTLS(m.cfg.TLS.Server())), grpc.ChainUnaryInterceptor(guard.Unary), grpc.ChainStreamInterceptor(guard.Stream)}
 }
 
 // secured puts TLS on the REST port where there is a certificate: browsers and scripts need none of their own.

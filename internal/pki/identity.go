@@ -97,12 +97,12 @@ func clip(s string) string { return s[:min(len(s), 200)] }
 // IdentityOf returns whom a certificate names: its only URI.
 func IdentityOf(c *x509.Certificate) (Identity, error) {
 	if len(c.URIs) != 1 {
-		return Identity{}, &darter.Error{Kind: darter.Denied, Op: "read certificate", Hint: "issue it with darter admin ca join-token",
+		return Identity{}, &darter.Error{Kind: darter.Denied, Op: "read certificate", Hint: "let the node join with a token of darter admin join-token create",
 			Err: fmt.Errorf("%d URI names instead of one", len(c.URIs))}
 	}
 	i, err := ParseIdentity(c.URIs[0].String())
 	if err != nil {
-		return i, &darter.Error{Kind: darter.Denied, Op: "read certificate", Hint: "issue it with darter admin ca join-token", Err: err}
+		return i, &darter.Error{Kind: darter.Denied, Op: "read certificate", Hint: "let the node join with a token of darter admin join-token create", Err: err}
 	}
 	return i, nil
 }

@@ -14,7 +14,7 @@ func ParseJoin(text string) (token, pin string, err error) {
 	token, pin, ok := strings.Cut(strings.TrimSpace(text), ".")
 	sum, hexErr := hex.DecodeString(pin)
 	if !ok || hexErr != nil || len(sum) != 32 || pin != strings.ToLower(pin) || !strings.HasPrefix(token, "dtj_") || strings.ContainsAny(token, " \t\r\n") {
-		return "", "", errors.New("not a join token as darter admin ca join-token prints it")
+		return "", "", errors.New("not a join token as darter admin join-token create prints it")
 	}
 	return token, pin, nil
 }

@@ -2,6 +2,7 @@ package pki
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -38,19 +39,43 @@ type Guard struct {
 	// whole. It has to be asked for, and a caller with TLS is checked all the same.
 	Plain  bool
 	Status func(error) error // turns a darter.Error into gRPC's; required
+	// Verify, such as Source.Verify, looks at a connection again at each call and each message of a stream, so that
+	// neither outlives what lets the caller in. Nil: what the handshake found holds as long as the connection.
+	Verify func(*tls.ConnectionState) (Identity, string, error)
 }
 
 // IdentityFrom returns whom a gRPC call comes from; Denied when the connection has no certificate.
 func IdentityFrom(ctx context.Context) (Identity, error) {
+	state, err := connection(ctx)
+	if err != nil {
+		return Identity{}, err
+	}
+	return PeerIdentity(state)
+}
+
+func connection(ctx context.Context) (*tls.ConnectionState, error) {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
-		return Identity{}, refuse(errors.New("no peer"))
+		return nil, refuse(errors.New("no peer"))
 	}
 	info, ok := p.AuthInfo.(credentials.TLSInfo)
 	if !ok {
-		return Identity{}, refuse(errors.New("the connection has no TLS"))
+		return nil, refuse(errors.New("the connection has no TLS"))
 	}
-	return PeerIdentity(&info.State)
+	return &info.State, nil
+}
+
+// caller is IdentityFrom, by a second look where there is one.
+func (g Guard) caller(ctx context.Context) (Identity, error) {
+	if g.Verify == nil {
+		return IdentityFrom(ctx)
+	}
+	state, err := connection(ctx)
+	if err != nil {
+		return Identity{}, err
+	}
+	i, _, err := g.Verify(state)
+	return i, err
 }
 
 func (g Guard) check(ctx context.Context, method string) error {
@@ -59,7 +84,7 @@ func (g Guard) check(ctx context.Context, method string) error {
 			return nil
 		}
 	}
-	i, err := IdentityFrom(ctx)
+	i, err := g.caller(ctx)
 	if err == nil {
 		err = g.Methods.Check(method, i)
 	}
@@ -82,5 +107,23 @@ func (g Guard) Stream(srv any, stream grpc.ServerStream, info *grpc.StreamServer
 	if err := g.check(stream.Context(), info.FullMethod); err != nil {
 		return err
 	}
+	if g.Verify != nil {
+		stream = &watched{ServerStream: stream, look: func() error { return g.check(stream.Context(), info.FullMethod) }}
+	}
 	return next(srv, stream)
+}
+
+// watched is a stream that ends with what its caller was let in for.
+type watched struct {
+	grpc.ServerStream
+
+	look func() error
+}
+
+// RecvMsg looks at the caller again once the message is there: streams last for weeks.
+func (w *watched) RecvMsg(m any) error {
+	if err := w.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	return w.look()
 }

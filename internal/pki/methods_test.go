@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 	"testing"
 
 	"google.golang.org/grpc"
@@ -108,5 +109,57 @@ func TestNoIdentityWithoutAConnection(t *testing.T) {
 	}
 	if _, err := pki.PeerIdentity(nil); darter.KindOf(err) != darter.Denied || errors.Unwrap(err) == nil {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestARevokedCallerLosesOpenStreams takes a certificate back in the middle of a stream: its next message is not handed
+// on, and no other call is taken over the connection that is open.
+func TestARevokedCallerLosesOpenStreams(t *testing.T) {
+	a, _ := authority(t)
+	var revoked atomic.Bool
+	server := open(t, pki.SourceConfig{Files: issue(t, a, pki.Grant{Identity: node(pki.Manager, "")}), Revoked: func(string) bool { return revoked.Load() }})
+	guard := pki.Guard{Methods: rules, Verify: server.Verify, Status: func(err error) error { return status.Error(codes.PermissionDenied, err.Error()) }}
+	s := grpc.NewServer(grpc.Creds(credentials.NewTLS(server.Server())), grpc.ChainStreamInterceptor(guard.Stream), grpc.UnknownServiceHandler(func(_ any, s grpc.ServerStream) error {
+		for {
+			if err := s.RecvMsg(&emptypb.Empty{}); err != nil {
+				return err
+			}
+			if err := s.SendMsg(&emptypb.Empty{}); err != nil {
+				return err
+			}
+		}
+	}))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _ = s.Serve(l) }()
+	t.Cleanup(s.Stop)
+	conn, err := grpc.NewClient(l.Addr().String(), grpc.WithTransportCredentials(credentials.NewTLS(source(t, a, node(pki.Scheduler, "1")).Client(pki.Manager, ""))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	echo := func(stream grpc.ClientStream) error {
+		_ = stream.SendMsg(&emptypb.Empty{}) // what ended the stream is told by the next line
+		return stream.RecvMsg(&emptypb.Empty{})
+	}
+	begin := func() grpc.ClientStream {
+		stream, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}, "/manager.v2.Manager/KeepAlive")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return stream
+	}
+	stream := begin()
+	if err := echo(stream); err != nil {
+		t.Fatal(err)
+	}
+	revoked.Store(true)
+	if err := echo(stream); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("the stream that was open: %v", err)
+	}
+	if err := echo(begin()); status.Code(err) != codes.PermissionDenied {
+		t.Errorf("another stream over the same connection: %v", err)
 	}
 }

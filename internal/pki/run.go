@@ -86,7 +86,7 @@ func (r *Renewer) Run(ctx context.Context) error {
 		if err := pause(ctx, due.Sub(r.cfg.Source.cfg.Now())); err != nil {
 			return nil //nolint:nilerror // the end was asked for
 		}
-		err := r.renew(ctx)
+		err := r.Renew(ctx)
 		if err == nil {
 			wait = r.cfg.First
 			continue
@@ -112,7 +112,8 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-func (r *Renewer) renew(ctx context.Context) error {
+// Renew asks for a new certificate now, whatever the age of the one in use.
+func (r *Renewer) Renew(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	request, err := NewRequest(r.cfg.Names, r.cfg.Addresses)

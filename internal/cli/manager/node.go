@@ -62,7 +62,7 @@ func (d *door) caCommand() *cobra.Command {
 func (d *door) joinCommand() *cobra.Command {
 	c := &cobra.Command{Use: "create --role ROLE", Short: "Invite one node into the cluster; the text for it is shown this once", Args: exactly(0, "no argument"),
 		Example: "  darter admin join-token create --role daemon --cluster eu-1 --node host-17 > join"}
-	role := c.Flags().String("role", "daemon", "manager, scheduler, daemon or seed")
+	role := c.Flags().String("role", "daemon", "manager, scheduler or daemon; a seed is a daemon")
 	cluster := c.Flags().String("cluster", "", "of the node; managers have none")
 	node := c.Flags().String("node", "", "only this node; default whoever comes first")
 	names := c.Flags().StringSlice("name", nil, "DNS names and addresses that its certificate may hold, beside the address it comes from")
@@ -90,7 +90,7 @@ func (d *door) joinCommand() *cobra.Command {
 
 func (d *door) certificateCommand() *cobra.Command {
 	c := &cobra.Command{Use: "revoke NODE", Short: "Take back all certificates of a node; it joins again with a new token", Args: exactly(1, "what the node calls itself")}
-	role := c.Flags().String("role", "daemon", "manager, scheduler, daemon or seed")
+	role := c.Flags().String("role", "daemon", "manager, scheduler or daemon; a seed is a daemon")
 	cluster := c.Flags().String("cluster", "", "of the node")
 	d.asks(c, func(ctx context.Context, k *call, args []string) error {
 		return k.details(ctx, rest.Request{Op: "take the certificates back", Method: http.MethodPost, Path: certificates().path + ":revoke",

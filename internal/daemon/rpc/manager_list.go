@@ -2,6 +2,7 @@ package rpc
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -12,6 +13,7 @@ import (
 	managerv2 "d7y.io/api/v2/pkg/apis/manager/v2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/darter-p2p/darter"
@@ -24,6 +26,7 @@ type ManagerConfig struct {
 	Host           darter.Host   // required: kind, hostname, IP, place, version, cluster
 	ConnectTimeout time.Duration // longest time to open a connection; default 3s
 	CallTimeout    time.Duration // longest time of one question; default 10s
+	TLS            *tls.Config   // verifies the manager and shows this host's certificate; nil: connections are plain
 	// Dial opens a connection; default TCP.
 	Dial func(ctx context.Context, address string) (net.Conn, error)
 }
@@ -48,13 +51,20 @@ func (c *ManagerConfig) Validate() error {
 	return nil
 }
 
+func (c *ManagerConfig) transport() credentials.TransportCredentials {
+	if c.TLS == nil {
+		return insecure.NewCredentials()
+	}
+	return credentials.NewTLS(c.TLS)
+}
+
 // managerAddress takes off the scheme that plain Dragonfly's configurations carry.
 func managerAddress(text string) (string, error) {
 	address := strings.TrimSuffix(strings.TrimPrefix(text, "http://"), "/")
 	host, port, err := net.SplitHostPort(address)
 	if err != nil || host == "" || port == "" || strings.Contains(address, "/") {
 		return "", &darter.Error{Kind: darter.Invalid, Op: "read manager address", Err: fmt.Errorf("%q is not host:port", text),
-			Hint: "write it as host:port, for example 10.0.0.2:65003; TLS towards the manager is not supported yet"}
+			Hint: "write it as host:port, for example 10.0.0.2:65003; TLS is used when this host has joined, see --join-token-file"}
 	}
 	return address, nil
 }
@@ -75,7 +85,7 @@ func NewManager(cfg ManagerConfig) (*Manager, error) {
 	}
 	delays := backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second}
 	conn, err := grpc.NewClient("passthrough:///"+cfg.Address,
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithNoProxy(), grpc.WithDisableServiceConfig(),
+		grpc.WithTransportCredentials(cfg.transport()), grpc.WithNoProxy(), grpc.WithDisableServiceConfig(),
 		grpc.WithReadBufferSize(8<<10), grpc.WithWriteBufferSize(8<<10),
 		grpc.WithConnectParams(grpc.ConnectParams{Backoff: delays, MinConnectTimeout: cfg.ConnectTimeout}),
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
