@@ -1,6 +1,11 @@
 package e2e
 
 import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -14,8 +19,8 @@ func TestFrozenSchedulerDoesNotHoldDownloads(t *testing.T) {
 	c := newCluster(t, ctx, Shape{Daemons: 2})
 	o := NewOrigin(t, 0)
 	thaw := func() { _ = c.Scheduler.Process.Signal(syscall.SIGCONT) }
-	check(t, c.Scheduler.Process.Signal(syscall.SIGSTOP))
 	t.Cleanup(thaw) // a stopped process does not hear SIGTERM
+	freeze(t, ctx, c.Scheduler)
 
 	content := Random(t, 9*mib+5, 30)
 	page := o.Add("/frozen", content)
@@ -50,4 +55,23 @@ func inOrder(log string, texts ...string) bool {
 		log = after
 	}
 	return true
+}
+
+// freeze stops a process and waits until all its threads stand: on a busy machine a signal takes its time to arrive.
+func freeze(t *testing.T, ctx context.Context, n *Node) {
+	t.Helper()
+	check(t, n.Process.Signal(syscall.SIGSTOP))
+	if !eventually(ctx, 30*time.Second, func() bool {
+		threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", n.Process.PID()))
+		check(t, err)
+		for _, path := range threads {
+			text, err := os.ReadFile(path)
+			if err == nil && !strings.HasPrefix(string(text[bytes.LastIndexByte(text, ')')+1:]), " T") {
+				return false
+			}
+		}
+		return len(threads) > 0
+	}) {
+		t.Fatalf("%s does not stand still", n.Name)
+	}
 }
