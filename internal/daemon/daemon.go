@@ -242,7 +242,7 @@ func (d *Daemon) buildDoors() (err error) {
 		return err
 	}
 	d.socket, err = rpc.NewSocket(rpc.SocketConfig{Listener: d.cfg.Download, Downloads: downloads{d.engine}, Store: d.store,
-		Swarm: d.schedulers, Host: d.host.ID, Epoch: d.host.Epoch, Drain: d.cfg.Drain, Served: d.shelf.Uploads, Events: d.cfg.Events.Socket})
+		Swarm: d.schedulers, Host: d.host.ID, Epoch: d.host.Epoch, Drain: d.cfg.Drain, Served: d.shelf.Uploads, Schedulers: d.schedulers.Status, Events: d.cfg.Events.Socket})
 	return err
 }
 
