@@ -17,6 +17,10 @@ const (
 	MetaRelay   = "darter-relay"   // "1" (SyncPieces, both directions): pieces that still arrive are reported, too, with length 0
 	MetaHeld    = "darter-held"    // PieceSet.String() of what a registering peer holds already (AnnouncePeer); may be absent
 	MetaRate    = "darter-rate"    // decimal bytes per second that an asker wants fetched at most (DownloadTask on the socket)
+
+	// MetaSchedulers is host:port of each scheduler that a daemon asks, between commas (response header of a health check on the
+	// socket); empty: it asks none; absent: it does not say.
+	MetaSchedulers = "darter-schedulers"
 )
 
 // sourceWord opens the description of a NeedBackToSourceResponse that our scheduler sends to our daemons.

@@ -95,8 +95,8 @@ func TestDefaultsAreTheRooms(t *testing.T) {
 func TestSettingsReachTheDaemon(t *testing.T) {
 	var got daemon.Config
 	tune(&got, config.Daemon{AnnounceInterval: config.Duration(1), Drain: config.Duration(2), DownloadRate: 3, UploadRate: 4, SourceRate: 5,
-		UploadSlots: 6, SourceCAFile: "ca"})
-	want := daemon.Config{AnnounceInterval: 1, Drain: 2, DownloadRate: 3, UploadRate: 4, SourceRate: 5, UploadSlots: 6}
+		UploadSlots: 6, MaxUnknown: 7, SourceCAFile: "ca"})
+	want := daemon.Config{AnnounceInterval: 1, Drain: 2, DownloadRate: 3, UploadRate: 4, SourceRate: 5, UploadSlots: 6, MaxUnknown: 7}
 	want.Source.CAFile, want.Source.UserAgent = "ca", "darter/dev"
 	require.Equal(t, want, got)
 }

@@ -172,7 +172,7 @@ func (p *process) addDaemon(kind darter.HostKind, managerAt string, schedulers [
 func tune(cfg *daemon.Config, c config.Daemon) {
 	cfg.AnnounceInterval, cfg.Drain = c.AnnounceInterval.Std(), c.Drain.Std()
 	cfg.DownloadRate, cfg.UploadRate, cfg.SourceRate = c.DownloadRate, c.UploadRate, c.SourceRate
-	cfg.UploadSlots = c.UploadSlots
+	cfg.UploadSlots, cfg.MaxUnknown = c.UploadSlots, c.MaxUnknown
 	cfg.Source.CAFile, cfg.Source.UserAgent = c.SourceCAFile, "darter/"+version
 }
 

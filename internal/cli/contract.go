@@ -60,6 +60,8 @@ type Daemon interface {
 	Getter
 	// Health returns nil when the daemon serves.
 	Health(ctx context.Context) error
+	// Schedulers returns host:port of those that the daemon asks; nil when it does not say, as one of Dragonfly's.
+	Schedulers(ctx context.Context) ([]string, error)
 	// Tasks lists what the store holds.
 	Tasks(ctx context.Context) ([]LocalTask, error)
 	// Task returns one of them, darter.NotFound when it is not held.

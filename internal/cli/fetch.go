@@ -13,7 +13,6 @@ import (
 
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/internal/identity"
-	"github.com/darter-p2p/darter/internal/throttle"
 )
 
 // get carries out a command line.
@@ -119,9 +118,9 @@ func (a *App) progress(ctx context.Context, p *plan, m *meter) (stop func()) {
 
 // fetchAll runs the transfers, at most -j at once. One file's error is its own; several give exit code 13.
 func (a *App) fetchAll(ctx context.Context, g Getter, own bool, p *plan, targets []string, m *meter, out *results) error {
-	var rate *throttle.Limiter
+	var rate darter.Size
 	if p.rate > 0 && !own { // an engine of our own keeps to the rate itself
-		rate = throttle.New(p.rate)
+		rate = p.rate
 	}
 	var crowd errgroup.Group
 	crowd.SetLimit(p.flags.parallel)

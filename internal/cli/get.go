@@ -13,7 +13,6 @@ import (
 
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/internal/identity"
-	"github.com/darter-p2p/darter/internal/throttle"
 )
 
 // getFlags is the command line of get.
@@ -238,10 +237,10 @@ func readHeaders(args []string) (map[string]string, error) {
 }
 
 // transfer makes the transfer of one job.
-func (p *plan) transfer(a *App, j job, target string, m *meter, rate *throttle.Limiter) *transfer {
+func (p *plan) transfer(a *App, j job, target string, m *meter, rate darter.Size) *transfer {
 	w := p.template
 	w.URL, w.Rate = j.url, p.rate
 	return &transfer{want: w, target: target, digest: j.digest, span: p.span, overwrite: p.flags.overwrite,
-		makeDir: p.flags.dir != "" || j.name != "", out: a.Out, meter: m, rate: rate,
-		inHand: target == stdout || p.span != nil || rate != nil}
+		makeDir: p.flags.dir != "" || j.name != "", out: a.Out, meter: m, rate: newAllowance(rate),
+		inHand: target == stdout || p.span != nil || rate > 0}
 }

@@ -256,7 +256,7 @@ func (a *App) hostEventsCommand() *cobra.Command {
 // followEvents has no limit on time: it ends with ctx.
 func (a *App) followEvents(ctx context.Context, s Settings, host darter.HostID, after uint64, each func(darter.HostEvent) error) error {
 	var all []error
-	for _, address := range s.schedulers() {
+	for _, address := range a.schedulers(ctx, s) {
 		cl, err := a.OpenCluster(ctx, address)
 		if err == nil {
 			err = cl.HostEvents(ctx, host, after, true, each)

@@ -8,7 +8,6 @@ import (
 	"os"
 
 	"github.com/darter-p2p/darter"
-	"github.com/darter-p2p/darter/internal/throttle"
 )
 
 // sequence puts pieces, which may come in any order, into one stream: it writes what is next, and keeps what came early in
@@ -18,7 +17,7 @@ import (
 //	                           └ early ─▶ spill file ─┘
 type sequence struct {
 	out   io.Writer
-	rate  *throttle.Limiter
+	rate  *allowance
 	hash  hash.Hash // nil: no digest to check
 	span  darter.Span
 	next  int64           // first byte of the content that is not written
@@ -27,7 +26,7 @@ type sequence struct {
 }
 
 // newSequence returns the sequence of the bytes of a span.
-func newSequence(out io.Writer, span darter.Span, rate *throttle.Limiter, h hash.Hash) *sequence {
+func newSequence(out io.Writer, span darter.Span, rate *allowance, h hash.Hash) *sequence {
 	return &sequence{out: out, rate: rate, hash: h, span: span, next: span.Offset, early: map[int64]int64{}}
 }
 

@@ -71,17 +71,26 @@ func (a *App) status(ctx context.Context, s Settings) (Status, error) {
 	if err != nil {
 		st.Daemon.Error = err.Error()
 	}
-	for _, address := range s.schedulers() {
+	for _, address := range a.schedulers(ctx, s) {
 		st.Schedulers = append(st.Schedulers, a.askScheduler(ctx, address))
 	}
 	return st, err
 }
 
-func (s Settings) schedulers() []string {
-	if len(s.Scheduler) == 0 {
-		return []string{"127.0.0.1:8002"}
+// schedulers are those that were named, else those that this machine's daemon asks, else the one that "darter up" runs here.
+func (a *App) schedulers(ctx context.Context, s Settings) []string {
+	if len(s.Scheduler) > 0 {
+		return s.Scheduler
 	}
-	return s.Scheduler
+	ctx, cancel := context.WithTimeout(ctx, askLimit)
+	defer cancel()
+	if d, err := a.OpenDaemon(ctx, s.Socket); err == nil {
+		defer d.Close()
+		if told, err := d.Schedulers(ctx); err == nil && told != nil {
+			return told
+		}
+	}
+	return []string{"127.0.0.1:8002"}
 }
 
 func (a *App) askDaemon(ctx context.Context, s Settings, st *Status) error {
@@ -157,7 +166,7 @@ func (s Status) table() table {
 // withCluster asks the first scheduler that answers.
 func (a *App) withCluster(ctx context.Context, s Settings, ask func(context.Context, Cluster) error) error {
 	var all []error
-	for _, address := range s.schedulers() {
+	for _, address := range a.schedulers(ctx, s) {
 		err := func() error {
 			ctx, cancel := context.WithTimeout(ctx, askLimit)
 			defer cancel()
@@ -172,6 +181,9 @@ func (a *App) withCluster(ctx context.Context, s Settings, ask func(context.Cont
 			return err
 		}
 		all = append(all, fmt.Errorf("%s: %w", address, err))
+	}
+	if len(all) == 0 {
+		all = append(all, errors.New("this machine's daemon asks none"))
 	}
 	return &darter.Error{Kind: darter.Unavailable, Op: "reach a scheduler", Err: errors.Join(all...), Hint: "name one with --scheduler HOST:PORT"}
 }

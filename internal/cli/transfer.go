@@ -14,7 +14,6 @@ import (
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/internal/source"
 	"github.com/darter-p2p/darter/internal/store"
-	"github.com/darter-p2p/darter/internal/throttle"
 )
 
 // Report is what get tells programs about one file: one JSON object, whose keys only ever grow in number.
@@ -42,7 +41,7 @@ type transfer struct {
 	overwrite bool
 	makeDir   bool // make the target's folder
 	inHand    bool // bytes pass through this process (a rate, a range, stdout)
-	rate      *throttle.Limiter
+	rate      *allowance
 	out       io.Writer // the standard output
 	meter     *meter
 

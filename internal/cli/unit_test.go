@@ -23,7 +23,6 @@ import (
 
 	"github.com/darter-p2p/darter"
 	"github.com/darter-p2p/darter/internal/source"
-	"github.com/darter-p2p/darter/internal/throttle"
 )
 
 func TestExitCodes(t *testing.T) {
@@ -193,9 +192,23 @@ func TestSequence(t *testing.T) {
 func TestSequenceKeepsToTheRate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		s := newSequence(&bytes.Buffer{}, darter.Span{Length: 10 << 20}, throttle.New(1<<20), nil)
+		s := newSequence(&bytes.Buffer{}, darter.Span{Length: 10 << 20}, newAllowance(1<<20), nil)
 		require.NoError(t, s.put(t.Context(), 0, make([]byte, 10<<20)))
 		require.InDelta(t, 10, time.Since(began).Seconds(), 1)
+	})
+}
+
+// Pieces that come at the rate, but not in order, take no longer than they would in order.
+func TestSequenceDoesNotPayForDisorder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		s := newSequence(&bytes.Buffer{}, darter.Span{Length: 10 << 20}, newAllowance(1<<20), nil)
+		defer s.close()
+		for _, n := range []int64{9, 8, 7, 6, 5, 4, 3, 2, 1, 0} {
+			time.Sleep(time.Second)
+			require.NoError(t, s.put(t.Context(), n<<20, make([]byte, 1<<20)))
+		}
+		require.InDelta(t, 10, time.Since(began).Seconds(), 0.1)
 	})
 }
 

@@ -83,6 +83,7 @@ type Daemon struct {
 	DownloadRate     darter.Size `yaml:"download_rate" env:"DOWNLOAD_RATE" flag:"download-rate" roles:"daemon,up" doc:"bytes per second fetched from peers; 0 is unlimited"`
 	UploadRate       darter.Size `yaml:"upload_rate" env:"UPLOAD_RATE" flag:"upload-rate" roles:"daemon,up" doc:"bytes per second served to peers; 0 is unlimited"`
 	SourceRate       darter.Size `yaml:"source_rate" env:"SOURCE_RATE" flag:"source-rate" roles:"daemon,up" doc:"bytes per second fetched from sources; 0 is unlimited"`
+	MaxUnknown       darter.Size `yaml:"max_unknown_length" env:"MAX_UNKNOWN_LENGTH" flag:"max-unknown-length" roles:"daemon,up" doc:"bytes of a content whose length its source does not say, at most; 0 is no limit but free space"`
 	UploadSlots      int         `yaml:"upload_slots" env:"UPLOAD_SLOTS" flag:"upload-slots" roles:"daemon,up" min:"1" max:"64" doc:"pieces sent at once while the uplink is the limit; one more is tried now and then, and kept when it helps"`
 	Drain            Duration    `yaml:"drain" env:"DRAIN" flag:"drain" roles:"daemon,up" doc:"time that running uploads get to end at a graceful stop"`
 	SourceCAFile     string      `yaml:"source_ca_file" env:"SOURCE_CA_FILE" flag:"source-ca-file" roles:"daemon,up" doc:"PEM file of further authorities trusted for sources"`
@@ -117,6 +118,7 @@ func Default() Config {
 			HealthListen:     ":4003",
 			DebugListen:      "127.0.0.1:4004",
 			AnnounceInterval: Duration(time.Minute),
+			MaxUnknown:       64 << 30,
 			UploadSlots:      2,
 			Drain:            Duration(10 * time.Second),
 		},

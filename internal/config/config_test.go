@@ -41,7 +41,7 @@ func sample(f Field) string {
 	if f.Bool() {
 		return "true"
 	}
-	if strings.HasSuffix(f.Key, "_rate") {
+	if strings.HasSuffix(f.Key, "_rate") || strings.HasSuffix(f.Key, "_length") {
 		return "3MiB"
 	}
 	return "word"

@@ -32,6 +32,7 @@ type Config struct {
 	DownloadRate     darter.Size   // bytes per second from parents and source; 0 means no limit
 	UploadRate       darter.Size   // bytes per second to others; 0 means no limit
 	SourceRate       darter.Size   // bytes per second from the source; 0 means no limit
+	MaxUnknown       darter.Size   // bytes of a content whose length its source does not say; 0 means no limit but free space; default as package fetch
 	UploadSlots      int           // pieces sent at once while the uplink is the limit; default as package vortex
 	Drain            time.Duration // how long running uploads may take at a stop; default 5s
 
@@ -57,7 +58,7 @@ type Events struct {
 
 // DefaultConfig returns the defaults; what is required is missing.
 func DefaultConfig() Config {
-	return Config{AnnounceInterval: 5 * time.Minute, UploadSlots: vortex.DefaultServerConfig().Slots, Drain: 5 * time.Second,
+	return Config{AnnounceInterval: 5 * time.Minute, MaxUnknown: fetch.DefaultConfig().MaxUnknown, UploadSlots: vortex.DefaultServerConfig().Slots, Drain: 5 * time.Second,
 		Source: httpsource.DefaultConfig(), Fetch: fetch.DefaultConfig()}
 }
 

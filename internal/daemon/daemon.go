@@ -214,6 +214,7 @@ func (d *Daemon) buildFetching() (err error) {
 	fc.Identify, fc.Redact = identity.TaskID, redact
 	fc.NewPeer = func() darter.PeerID { return identity.NewPeerID(d.host.IP, d.host.Hostname, d.host.Kind) }
 	fc.Download, fc.Origin = pacer(d.cfg.DownloadRate), pacer(d.cfg.SourceRate)
+	fc.Spool, fc.MaxUnknown = d.cfg.DataDir, d.cfg.MaxUnknown
 	fc.Events = d.cfg.Events.Fetch
 	fc.Events.Started, fc.Events.Ended = d.begun, d.ended
 	if d.sociable() {
@@ -241,7 +242,7 @@ func (d *Daemon) buildDoors() (err error) {
 		return err
 	}
 	d.socket, err = rpc.NewSocket(rpc.SocketConfig{Listener: d.cfg.Download, Downloads: downloads{d.engine}, Store: d.store,
-		Swarm: d.schedulers, Host: d.host.ID, Epoch: d.host.Epoch, Drain: d.cfg.Drain, Served: d.shelf.Uploads, Events: d.cfg.Events.Socket})
+		Swarm: d.schedulers, Host: d.host.ID, Epoch: d.host.Epoch, Drain: d.cfg.Drain, Served: d.shelf.Uploads, Schedulers: d.schedulers.Status, Events: d.cfg.Events.Socket})
 	return err
 }
 

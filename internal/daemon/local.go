@@ -43,7 +43,7 @@ func NewLocal(cfg LocalConfig) (*Local, error) {
 	fc.Store, fc.Source, fc.Events = st, sources(origin), cfg.Events
 	fc.Identify, fc.Redact = identity.TaskID, redact
 	fc.NewPeer = func() darter.PeerID { return darter.PeerID("local-" + uuid.NewString()) }
-	fc.Download = pacer(cfg.Rate)
+	fc.Download, fc.Spool = pacer(cfg.Rate), cfg.Dir
 	engine, err := fetch.New(fc)
 	if err != nil {
 		origin.Close()

@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -173,12 +174,13 @@ func TestFullDiskFailsTheDownloadNotTheDaemon(t *testing.T) {
 	o.Add("/small", small)
 	noRange := o.Add("/stream", big) // the length is learned, but the bytes come as one stream
 	noRange.noRange = true
+	o.AddHandler("/unknown", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, io.NewSectionReader(big.Reader, 0, big.Size)) }) // chunked: no length at all
 	dir := shortDir(t)
 	n := newDaemon(t, dir, "d", "--scheduler", closedAddress(t))
 	mountTmpfs(t, filepath.Join(n.Dir, "data"), "size=48m")
 	n.Start(ctx)
 
-	for _, path := range []string{"/big", "/stream"} {
+	for _, path := range []string{"/big", "/stream", "/unknown"} {
 		out := filepath.Join(n.Dir, "out")
 		r := darter(t, ctx, "get", o.URL+path, "-o", out, "--socket", n.Socket, "--require-daemon")
 		if r.Code != 11 || !strings.Contains(strings.ToLower(r.Stderr), "space") {

@@ -172,6 +172,7 @@ type world struct {
 	f        *fake
 	dir      string
 	settings cli.Settings
+	asks     []string // schedulers that the daemon tells of; nil: it does not say
 	out, err bytes.Buffer
 	own      func(context.Context, cli.StandaloneOptions) (cli.Getter, error)
 	ctx      context.Context
@@ -191,13 +192,28 @@ func newWorld(t *testing.T, size int) *world {
 	require.NoError(t, err)
 	serve(t, l, func(s *grpc.Server) {
 		dfdaemonv2.RegisterDfdaemonDownloadServer(s, w.f)
-		grpc_health_v1.RegisterHealthServer(s, health.NewServer())
+		grpc_health_v1.RegisterHealthServer(s, teller{health.NewServer(), w})
 	})
 	tcp, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	w.settings.Scheduler = []string{tcp.Addr().String()}
 	serve(t, tcp, func(s *grpc.Server) { schedulerv2.RegisterSchedulerServer(s, cluster{}) })
 	return w
+}
+
+// teller is the health of a daemon that tells which schedulers it asks.
+type teller struct {
+	*health.Server
+	w *world
+}
+
+func (h teller) Check(ctx context.Context, m *grpc_health_v1.HealthCheckRequest) (*grpc_health_v1.HealthCheckResponse, error) {
+	if h.w.asks != nil {
+		if err := grpc.SetHeader(ctx, metadata.Pairs(wire.MetaSchedulers, strings.Join(h.w.asks, ","))); err != nil {
+			return nil, err
+		}
+	}
+	return h.Server.Check(ctx, m)
 }
 
 func serve(t *testing.T, l net.Listener, register func(*grpc.Server)) {
@@ -521,6 +537,19 @@ func TestStatusAndLists(t *testing.T) {
 	require.Contains(t, w.out.String(), "complete: true")
 	require.Equal(t, cli.ExitUsage, w.run("task", "show", "x"))
 	require.Equal(t, cli.ExitUsage, w.run("host", "ls", "-o", "xml"))
+	named := w.settings.Scheduler
+	w.settings.Scheduler = nil // as the daemon says
+	w.asks = named
+	require.Equal(t, cli.ExitOK, w.run("status", "-o", "json"))
+	require.NoError(t, json.Unmarshal(w.out.Bytes(), &st))
+	require.Equal(t, []cli.SchedulerStatus{{Address: named[0], Reachable: true, Hosts: 2, Seeds: 1}}, st.Schedulers)
+	require.Equal(t, cli.ExitOK, w.run("host", "ls"))
+	w.asks = []string{}
+	require.Equal(t, cli.ExitOK, w.run("status"))
+	require.NotContains(t, w.out.String(), "scheduler")
+	require.Equal(t, cli.ExitNetwork, w.run("host", "ls"))
+	require.Contains(t, w.err.String(), "asks none")
+	w.settings.Scheduler = named
 	w.settings.Socket += "-none"
 	require.Equal(t, cli.ExitNoDaemon, w.run("status"))
 	require.Contains(t, w.out.String(), "not reachable", "what is known is shown all the same")

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -196,9 +197,24 @@ func (s *Socket) failed(w darter.Want, trailer metadata.MD, err error) error {
 	return wire.FromStatus("download "+wire.PublicURL(w.URL), err)
 }
 
+// Schedulers implements cli.Daemon.
+func (s *Socket) Schedulers(ctx context.Context) ([]string, error) {
+	var header metadata.MD
+	if err := s.check(ctx, grpc.Header(&header)); err != nil {
+		return nil, err
+	}
+	told := header.Get(wire.MetaSchedulers)
+	if len(told) == 0 {
+		return nil, nil
+	}
+	return strings.FieldsFunc(told[0], func(r rune) bool { return r == ',' }), nil
+}
+
 // Health implements cli.Daemon.
-func (s *Socket) Health(ctx context.Context) error {
-	r, err := grpc_health_v1.NewHealthClient(s.conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{})
+func (s *Socket) Health(ctx context.Context) error { return s.check(ctx) }
+
+func (s *Socket) check(ctx context.Context, options ...grpc.CallOption) error {
+	r, err := grpc_health_v1.NewHealthClient(s.conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{}, options...)
 	if err != nil {
 		return wire.FromStatus("check health", err)
 	}

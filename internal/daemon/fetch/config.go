@@ -31,6 +31,9 @@ type Config struct {
 	Download Pacer // limits bytes from parents and source; nil means no limit
 	Origin   Pacer // limits bytes from the source; nil means no limit
 
+	Spool      string      // folder for contents whose length the source does not say, until they are whole; default the system's for temporary files
+	MaxUnknown darter.Size // bytes of such a content at most; default 64 GiB; 0 means no limit but free space
+
 	Linger   time.Duration // how long a download goes on when nobody waits for it; default 1s
 	Patience time.Duration // longest wait for pieces without any sign of progress in the swarm, before going to the source unasked; default 5m
 	Alone    time.Duration // the same when no scheduler is in touch; default 1s
@@ -44,7 +47,7 @@ type Config struct {
 // DefaultConfig returns a Config with the defaults filled in; the required fields are left empty.
 func DefaultConfig() Config {
 	return Config{Pick: pick.DefaultConfig(), Linger: time.Second, Patience: 5 * time.Minute, Alone: time.Second,
-		Rejoin: time.Second, Farewell: 5 * time.Second, Tries: 5}
+		Rejoin: time.Second, Farewell: 5 * time.Second, Tries: 5, MaxUnknown: 64 << 30}
 }
 
 // Validate names every required field that is missing.
@@ -58,6 +61,9 @@ func (c Config) Validate() error {
 	}
 	if c.Tries < 1 || c.Alone <= 0 || c.Patience <= 0 || c.Rejoin <= 0 || c.Farewell <= 0 {
 		missing = append(missing, errors.New("the limits Tries, Alone, Patience, Rejoin and Farewell must be positive"))
+	}
+	if c.MaxUnknown < 0 {
+		missing = append(missing, errors.New("MaxUnknown cannot be negative"))
 	}
 	if err := errors.Join(append(missing, c.Pick.Validate())...); err != nil {
 		return &darter.Error{Kind: darter.Invalid, Op: "configure fetch", Err: err, Hint: "start from fetch.DefaultConfig"}

@@ -233,6 +233,18 @@ func (d *download) tryEnd() bool {
 	return true
 }
 
+// deserted ends the download for those who come later, if nobody has waited for it for a while. It is for the time before
+// the download's loop runs.
+func (d *download) deserted() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.mu.emptySince.IsZero() || now().Sub(d.mu.emptySince) < d.e.cfg.Linger {
+		return false
+	}
+	d.mu.ended = true
+	return true
+}
+
 // digests returns the digests that sessions expect of the whole content.
 func (d *download) digests() []darter.Digest {
 	d.mu.Lock()

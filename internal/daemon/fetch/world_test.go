@@ -180,6 +180,7 @@ type origin struct {
 	short    atomic.Bool
 	noRanges bool
 	noLength bool
+	endless  bool // sends on and on
 	status   int
 }
 
@@ -201,7 +202,7 @@ func (o *origin) Stat(ctx context.Context, r source.Request) (source.Info, error
 	}
 	time.Sleep(5 * time.Millisecond)
 	info := source.Info{Length: int64(len(o.w.data)), Ranges: !o.noRanges, Version: o.now()}
-	if o.noLength {
+	if o.noLength || o.endless {
 		info.Length = -1
 	}
 	return info, ctx.Err()
@@ -239,6 +240,9 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, io.EOF
 	}
 	n := copy(p[:min(len(p), 64<<10)], b.left)
+	if b.o.endless {
+		b.left = b.o.w.data
+	}
 	time.Sleep(time.Duration(n) * time.Second / time.Duration(b.o.rate))
 	b.left = b.left[n:]
 	total := b.o.sent.Add(int64(n))

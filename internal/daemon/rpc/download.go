@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"time"
 
 	commonv2 "d7y.io/api/v2/pkg/apis/common/v2"
@@ -14,8 +15,10 @@ import (
 	"google.golang.org/grpc/health"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/metadata"
 
 	"github.com/darter-p2p/darter"
+	"github.com/darter-p2p/darter/api/wire"
 	"github.com/darter-p2p/darter/internal/store"
 )
 
@@ -39,7 +42,9 @@ type SocketConfig struct {
 	Owner  *uint32
 	Drain  time.Duration                              // how long running calls may take at a stop; default 5s
 	Served func(id darter.TaskID) (now, total uint64) // uploads of a task; nil counts as none
-	Events SocketEvents
+	// Schedulers are those in force, which local tools are told; nil tells nothing.
+	Schedulers func() []Status
+	Events     SocketEvents
 }
 
 // SocketEvents tells what happened. Any may be nil.
@@ -81,7 +86,7 @@ func NewSocket(cfg SocketConfig) (*Socket, error) {
 		grpc.ReadBufferSize(8<<10), grpc.WriteBufferSize(64<<10),
 		// Requests are small: a window that grows would cost a ping and an answer for each.
 		grpc.StaticStreamWindowSize(64<<10), grpc.StaticConnWindowSize(1<<20),
-		grpc.UnaryInterceptor(clearUnary), grpc.StreamInterceptor(clearStream),
+		grpc.ChainUnaryInterceptor(s.tellSchedulers, clearUnary), grpc.StreamInterceptor(clearStream),
 		// Plain Dragonfly's tools ping while idle; that is no attack.
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
@@ -106,6 +111,20 @@ func (s *Socket) Run(ctx context.Context) error {
 		return context.Cause(ctx)
 	}
 	return &darter.Error{Kind: darter.Unavailable, Op: "serve the download socket", Err: err}
+}
+
+// tellSchedulers has whoever checks this daemon's health know which schedulers it asks.
+func (s *Socket) tellSchedulers(ctx context.Context, request any, info *grpc.UnaryServerInfo, handle grpc.UnaryHandler) (any, error) {
+	if s.cfg.Schedulers != nil && info.FullMethod == healthv1.Health_Check_FullMethodName {
+		var at []string
+		for _, status := range s.cfg.Schedulers() {
+			at = append(at, status.At.String())
+		}
+		if err := grpc.SetHeader(ctx, metadata.Pairs(wire.MetaSchedulers, strings.Join(at, ","))); err != nil {
+			return nil, err
+		}
+	}
+	return handle(ctx, request)
 }
 
 // permit refuses an asker whose user may not do what it asks for.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -532,5 +533,24 @@ func BenchmarkContent(b *testing.B) {
 		if !errors.Is(err, io.EOF) {
 			b.Fatal(err)
 		}
+	}
+}
+
+func TestHealthTellsWhichSchedulersAreAsked(t *testing.T) {
+	var at []Status
+	r := newSocketRig(t, newScripted(), func(c *SocketConfig) { c.Schedulers = func() []Status { return at } })
+	ask := func() []string {
+		var header metadata.MD
+		if _, err := healthv1.NewHealthClient(r.conn).Check(t.Context(), &healthv1.HealthCheckRequest{}, grpc.Header(&header)); err != nil {
+			t.Fatal(err)
+		}
+		return header.Get(wire.MetaSchedulers)
+	}
+	if got := ask(); !slices.Equal(got, []string{""}) {
+		t.Errorf("without schedulers: %q, want that there are none", got)
+	}
+	at = []Status{{At: netip.MustParseAddrPort("10.0.0.1:8002")}, {At: netip.MustParseAddrPort("[fd00::1]:8002")}}
+	if got := ask(); !slices.Equal(got, []string{"10.0.0.1:8002,[fd00::1]:8002"}) {
+		t.Errorf("told %q", got)
 	}
 }
