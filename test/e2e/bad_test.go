@@ -174,7 +174,9 @@ func TestFullDiskFailsTheDownloadNotTheDaemon(t *testing.T) {
 	o.Add("/small", small)
 	noRange := o.Add("/stream", big) // the length is learned, but the bytes come as one stream
 	noRange.noRange = true
-	o.AddHandler("/unknown", func(w http.ResponseWriter, _ *http.Request) { _, _ = io.Copy(w, io.NewSectionReader(big.Reader, 0, big.Size)) }) // chunked: no length at all
+	o.AddHandler("/unknown", func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.Copy(w, io.NewSectionReader(big.Reader, 0, big.Size))
+	}) // chunked: no length at all
 	dir := shortDir(t)
 	n := newDaemon(t, dir, "d", "--scheduler", closedAddress(t))
 	mountTmpfs(t, filepath.Join(n.Dir, "data"), "size=48m")
