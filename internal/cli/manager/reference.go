@@ -18,6 +18,7 @@ const (
 
 // Parts of a reference, as the registry's API has them.
 var (
+	hostForm   = regexp.MustCompile(`^([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?$`)
 	nameForm   = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
 	tagForm    = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$`)
 	digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$|^sha512:[0-9a-f]{128}$`)
@@ -53,6 +54,9 @@ func manifestURL(ref string, plain bool) (string, error) {
 		if !strings.Contains(name, "/") {
 			name = hubOwn + name
 		}
+	}
+	if !hostForm.MatchString(host) {
+		return "", badReference(ref, fmt.Sprintf("%q is no host, or host and port", host))
 	}
 	if !nameForm.MatchString(name) {
 		return "", badReference(ref, fmt.Sprintf("%q is no name of a repository: it has lower case letters, digits, and / . _ -", name))

@@ -93,6 +93,7 @@ func TestReferences(t *testing.T) {
 func FuzzReference(f *testing.F) {
 	f.Add("r.example:5000/a/b:v1")
 	f.Add("a@sha256:")
+	f.Add(". /0")
 	f.Fuzz(func(t *testing.T, ref string) {
 		if strings.Contains(ref, "://") {
 			return
